@@ -1,0 +1,98 @@
+//! Named points at which a test can have this process killed.
+//!
+//! Built with the feature `crash-points`, `WINDLASS_CRASH_AT=<point>:<n>` makes the process send itself SIGKILL when it reaches
+//! the point for the n-th time, and `WINDLASS_CRASH_COUNT=<file>` appends a line with the point's name at every passage, so
+//! that a test can first count the passages of an undisturbed run and then kill at each of them. Without the feature a point is
+//! nothing.
+
+macro_rules! points {
+    ($( $variant:ident = $name:literal, $doc:literal; )*) => {
+        /// A place in the loop where the process may die.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Point { $( #[doc = $doc] $variant, )* }
+
+        impl Point {
+            /// Every point.
+            pub const ALL: &'static [Point] = &[ $( Point::$variant, )* ];
+
+            /// The name used in `WINDLASS_CRASH_AT`.
+            #[must_use]
+            pub const fn name(self) -> &'static str { match self { $( Point::$variant => $name, )* } }
+        }
+    };
+}
+
+points! {
+    BeforeCreate = "before-create", "The deploy is planned, nothing is in the log.";
+    AfterCreate = "after-create", "The deploy is in the log, no worker has started.";
+    BeforeAppend = "before-append", "A worker or coordinator is about to hand events to the log.";
+    AfterAppend = "after-append", "The events are durable, and nothing has followed from them yet.";
+    BeforeLogCommit = "before-log-commit", "The log's writer has written a group and not yet committed it.";
+    AfterLogCommit = "after-log-commit", "The group is committed and nobody has been told.";
+    AfterClaim = "after-claim", "A worker holds the lease of a tenant and has done nothing with it.";
+    AfterOpen = "after-open", "The fence row in the tenant database is raised, no step has acted.";
+    BeforeEffect = "before-effect", "The start is durable; the tenant database has not been asked.";
+    InsideEffect = "inside-effect", "The statements have run inside their transaction, which is not committed.";
+    AfterEffect = "after-effect", "The effect is committed in the tenant database; the log does not know.";
+    BeforeUndoEffect = "before-undo-effect", "The undo is announced; the tenant database has not been asked.";
+    InsideUndoEffect = "inside-undo-effect", "The undo has run inside its transaction, which is not committed.";
+    AfterUndoEffect = "after-undo-effect", "The undo is committed in the tenant database; the log does not know.";
+    AfterProbe = "after-probe", "Evidence has been read; the log does not know what it said.";
+    BeforeFinish = "before-finish", "Every tenant has ended; the deploy has not.";
+}
+
+/// Passes a point: dies here if a test asked for it.
+#[cfg(feature = "crash-points")]
+pub fn point(point: Point) {
+    enabled::pass(point);
+}
+
+/// Passes a point: nothing, in a build without the feature `crash-points`.
+#[cfg(not(feature = "crash-points"))]
+#[inline]
+pub const fn point(_point: Point) {}
+
+#[cfg(feature = "crash-points")]
+mod enabled {
+    use std::collections::HashMap;
+    use std::io::Write as _;
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    use super::Point;
+
+    struct Plan {
+        at: Option<(String, u64)>,
+        count_file: Option<std::path::PathBuf>,
+    }
+
+    static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan {
+        at: std::env::var("WINDLASS_CRASH_AT").ok().and_then(|text| {
+            let (name, nth) = text.rsplit_once(':')?;
+            Some((name.to_owned(), nth.parse().ok()?))
+        }),
+        count_file: std::env::var_os("WINDLASS_CRASH_COUNT").map(Into::into),
+    });
+    static PASSED: LazyLock<Mutex<HashMap<&'static str, u64>>> = LazyLock::new(Mutex::default);
+
+    pub(super) fn pass(point: Point) {
+        let plan = &*PLAN;
+        if plan.at.is_none() && plan.count_file.is_none() {
+            return;
+        }
+        // Held to the end, so that two threads at the same point are counted one after the other.
+        let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+        let nth = passed.entry(point.name()).or_default();
+        *nth += 1;
+        if let Some(path) = &plan.count_file {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let _ = file.and_then(|mut file| writeln!(file, "{}", point.name()));
+        }
+        if plan.at.as_ref().is_some_and(|(name, at)| name == point.name() && at == nth) {
+            // SIGKILL, not abort(): no handler, no destructor and no buffer gets a word in.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The ground the house stands on: identifiers, digests, time, error codes and limits.
+//!
+//! Floor 0. Nothing in here does I/O except [`time::SystemClock`], and nothing in here knows what a saga, a release or a
+//! tenant database is. Every other room may import it.
+
+pub mod code;
+pub mod crash;
+pub mod digest;
+pub mod ids;
+pub mod limits;
+pub mod time;
+
+pub use code::{Code, Coded};
+pub use digest::Digest;
+pub use ids::{Attempt, DeployId, Epoch, LogId, Seq, StepId, TenantId, WorkerId};
+pub use time::{Clock, SystemClock, Timestamp};

@@ -1,0 +1,7 @@
+//! Windlass takes a release to every tenant database of a SaaS, as one durable saga.
+//!
+//! The binary is thin over this library; see `ARCHITECTURE.md` for the house and the life of one deploy. Rooms, from the ground
+//! up, each importing only from rooms below it: [`base`] · `saga`, `fleet`, `release` · `log`, `tenant` · `step`, `audit` ·
+//! `engine` · `cli`.
+
+pub mod base;
