@@ -5,3 +5,6 @@
 //! `engine` · `cli`.
 
 pub mod base;
+pub mod log;
+pub mod saga;
+pub mod tenant;

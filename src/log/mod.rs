@@ -1,0 +1,12 @@
+//! The durable log: what must not be lost, and who may write it.
+//!
+//! [`Log`] is the contract; `conformance` proves it for every implementation, one function per behaviour.
+
+mod api;
+mod error;
+
+pub use api::{
+    Append, Blob, Claim, DeployRow, LeaseAfter, Log, NewDeploy, NewTenant, RawEvent, RawStream, TailEvent, TenantQuery,
+    TenantRecord, TenantRow,
+};
+pub use error::{AppendError, CreateError, LogError};

@@ -1,0 +1,79 @@
+//! The hash chain of a stream, and the seal over all streams of a deploy (promise P8).
+//!
+//! Each stream starts from a genesis that names it, so an event moved to another stream breaks the chain there too. Chains are per
+//! stream so that parallel tenants do not contend for one head. The seal is a Merkle root in the manner of RFC 6962: leaves and
+//! inner nodes are hashed under different domains, so that neither can be passed off as the other, and an odd node is carried up.
+
+use super::event::StreamId;
+use crate::base::{DeployId, Digest, Seq, TenantId};
+
+/// The head of a stream without events.
+#[must_use]
+pub fn genesis(stream: &StreamId) -> Digest {
+    let deploy = stream.deploy.0.as_bytes().as_slice();
+    match &stream.tenant {
+        None => Digest::of_fields("windlass deploy stream 1", [deploy]),
+        Some(tenant) => Digest::of_fields("windlass tenant stream 1", [deploy, tenant.as_str().as_bytes()]),
+    }
+}
+
+/// The head after one more event: the hash of the head before and of the event's bytes exactly as stored.
+#[must_use]
+pub fn link(previous: &Digest, body: &[u8]) -> Digest {
+    Digest::of_fields("windlass event 1", [previous.as_bytes().as_slice(), body])
+}
+
+/// The root over the heads of a deploy: its own stream's head (up to and with `deploy_finished`), then the tenants' in order of
+/// their ids.
+#[must_use]
+pub fn seal(deploy: DeployId, own: (Seq, Digest), tenants: &[(TenantId, Seq, Digest)]) -> Digest {
+    let leaf = |name: &[u8], seq: Seq, head: &Digest| {
+        Digest::of_fields("windlass seal leaf 1", [name, &seq.0.to_be_bytes(), head.as_bytes().as_slice()])
+    };
+    let mut level = Vec::with_capacity(tenants.len() + 1);
+    level.push(leaf(deploy.0.as_bytes(), own.0, &own.1));
+    level.extend(tenants.iter().map(|(tenant, seq, head)| leaf(tenant.as_str().as_bytes(), *seq, head)));
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|pair| match pair {
+                [left, right] => {
+                    Digest::of_fields("windlass seal node 1", [left.as_bytes().as_slice(), right.as_bytes().as_slice()])
+                }
+                odd => odd[0],
+            })
+            .collect();
+    }
+    level[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heads(names: &[&str]) -> Vec<(TenantId, Seq, Digest)> {
+        names.iter().map(|name| (TenantId::new(*name).unwrap(), Seq(3), Digest::of(name.as_bytes()))).collect()
+    }
+
+    #[test]
+    fn the_seal_changes_with_every_head_its_length_and_their_order() {
+        let deploy = DeployId::fresh();
+        let own = (Seq(5), Digest::of(b"own"));
+        let whole = seal(deploy, own, &heads(&["a", "b", "c"]));
+        assert_ne!(whole, seal(deploy, own, &heads(&["b", "a", "c"])));
+        assert_ne!(whole, seal(deploy, own, &heads(&["a", "b"])));
+        let mut longer = heads(&["a", "b", "c"]);
+        longer[2].1 = Seq(4);
+        assert_ne!(whole, seal(deploy, own, &longer));
+        assert_ne!(whole, seal(deploy, (Seq(6), own.1), &heads(&["a", "b", "c"])));
+        assert_eq!(whole, seal(deploy, own, &heads(&["a", "b", "c"])));
+    }
+
+    #[test]
+    fn two_streams_never_share_a_genesis() {
+        let deploy = DeployId::fresh();
+        let tenant = |name: &str| StreamId::tenant(deploy, TenantId::new(name).unwrap());
+        assert_ne!(genesis(&tenant("a")), genesis(&tenant("b")));
+        assert_ne!(genesis(&StreamId::deploy(deploy)), genesis(&StreamId::deploy(DeployId::fresh())));
+    }
+}

@@ -1,0 +1,416 @@
+//! The vocabulary of the log: everything that can happen to a deploy and to a tenant in it.
+//!
+//! A deploy is one deploy stream and one tenant stream per tenant, each numbered from 1. State is never stored, only folded from
+//! these events. The written form (JSON, internally tagged by `type`) is a contract with every log that exists: a variant or a
+//! field may be added with a default, never renamed or given another meaning; [`FORMAT`] grows when an older Windlass could no
+//! longer fold what is written.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, Retry};
+use crate::base::{Attempt, Code, DeployId, Digest, Epoch, Seq, StepId, TenantId, Timestamp, WorkerId};
+
+/// The version of this vocabulary, kept in the log. A log with a higher one is refused (`WL0502`).
+pub const FORMAT: u32 = 1;
+
+/// Names one stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// The deploy.
+    pub deploy: DeployId,
+    /// The tenant; `None` for the deploy stream.
+    pub tenant: Option<TenantId>,
+}
+
+impl StreamId {
+    /// The deploy's own stream.
+    #[must_use]
+    pub const fn deploy(deploy: DeployId) -> Self {
+        Self { deploy, tenant: None }
+    }
+
+    /// A tenant's stream within a deploy.
+    #[must_use]
+    pub const fn tenant(deploy: DeployId, tenant: TenantId) -> Self {
+        Self { deploy, tenant: Some(tenant) }
+    }
+}
+
+impl std::fmt::Display for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.tenant {
+            None => write!(f, "deploy {}", self.deploy),
+            Some(tenant) => write!(f, "deploy {}, tenant {tenant}", self.deploy),
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The operating-system user, API principal or webhook sender.
+    pub name: String,
+    /// The machine it came from.
+    pub host: String,
+}
+
+/// What set a deploy off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// Somebody typed a command.
+    Command,
+    /// The undoing of a finished deploy.
+    Rollback {
+        /// The deploy that is undone.
+        of: DeployId,
+    },
+}
+
+/// Which way a deploy goes. Written in the deploy's row too, because every start is conditional on it (promise P5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Up to the release; may still turn.
+    Forward,
+    /// Down again: no forward step may start any more.
+    Unwind,
+    /// Up to the release; beyond the pivot, so it cannot turn.
+    ForwardOnly,
+}
+
+impl Direction {
+    /// Whether a forward step may start.
+    #[must_use]
+    pub const fn admits_starts(self) -> bool {
+        !matches!(self, Direction::Unwind)
+    }
+}
+
+/// Why a deploy, or one tenant in it, turned round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A tenant failed for good and the workflow says unwind.
+    TenantFailed {
+        /// Which.
+        tenant: TenantId,
+        /// At which step.
+        step: StepId,
+        /// Why.
+        failure: Failure,
+    },
+    /// The deploy turned, so this tenant does.
+    DeployTurned,
+    /// Somebody said so.
+    Operator {
+        /// Who.
+        actor: Actor,
+        /// In their words.
+        reason: String,
+    },
+}
+
+/// How a deploy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeployOutcome {
+    /// Every tenant is on the release.
+    Completed,
+    /// Every tenant is as it was.
+    Unwound,
+    /// The rest are on the release; some were set aside, consistent.
+    CompletedWithQuarantine,
+    /// It ended with tenants that a human decided about.
+    EndedByHand,
+}
+
+/// How a tenant ended in a deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantOutcome {
+    /// On the release. While the deploy is open it may still be turned; once the deploy has finished, this is the end.
+    Completed,
+    /// This deploy's steps there were undone.
+    Unwound,
+    /// Nothing was ever started there.
+    Untouched,
+    /// Set aside, consistent, by policy.
+    Quarantined,
+    /// A human must decide; nothing further happens here until then.
+    Stuck,
+    /// A human decided to leave it as it is.
+    Abandoned,
+}
+
+/// The deploy stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum DeployEvent {
+    /// The first event: everything the deploy will ever need is in the log.
+    DeployCreated {
+        /// The release's bytes, by digest.
+        release: Digest,
+        /// Its name, for people.
+        release_name: String,
+        /// The workflow's bytes, by digest.
+        workflow: Digest,
+        /// Its name, for people.
+        workflow_name: String,
+        /// The digest of the tenant list.
+        tenants: Digest,
+        /// How many tenants there are.
+        tenant_count: u64,
+        /// The fleet's name.
+        fleet: String,
+        /// What set it off.
+        trigger: Trigger,
+        /// Who.
+        actor: Actor,
+    },
+    /// The deploy has reached a stage; its waves open one by one.
+    StageEntered {
+        /// Which, from 0.
+        stage: u32,
+    },
+    /// The tenants of a wave may start.
+    WaveOpened {
+        /// The stage, from 0.
+        stage: u32,
+        /// The wave within it, from 0.
+        wave: u32,
+    },
+    /// The direction changed. Never back to forward.
+    DirectionSet {
+        /// The new one.
+        direction: Direction,
+        /// Why.
+        cause: Cause,
+    },
+    /// The end: every tenant has an outcome.
+    DeployFinished {
+        /// How.
+        outcome: DeployOutcome,
+        /// How many tenants ended how.
+        account: BTreeMap<TenantOutcome, u64>,
+    },
+    /// After the end: the Merkle root over the heads of all streams, this stream's up to and with `deploy_finished` first.
+    Sealed {
+        /// The root.
+        root: Digest,
+    },
+}
+
+/// Which half of a step: its act or its undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Half {
+    /// The step itself.
+    Act,
+    /// Its compensation.
+    Undo,
+}
+
+/// What a probe found in the tenant database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// It took effect.
+    Applied,
+    /// It did not, and cannot any more.
+    NotApplied,
+    /// The evidence could not be had this time, or cannot settle it.
+    Unknown {
+        /// Why not.
+        failure: Failure,
+        /// Whether to look again.
+        retry: Retry,
+    },
+}
+
+/// What a step left behind that proves it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// SHA-256 of what was run, where something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Statements run.
+    #[serde(default)]
+    pub statements: u32,
+    /// Milliseconds it took, by the worker's clock; for people.
+    #[serde(default)]
+    pub elapsed_ms: u64,
+    /// Whether the outcome was read from the tenant's ledger rather than seen.
+    #[serde(default)]
+    pub probed: bool,
+    /// One line for people: "8 columns checked".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// How a human settled what evidence could not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// Try again: the attempts count from zero.
+    Retry,
+    /// It is undone; go on.
+    Undone,
+    /// It is applied, and stays so; go on.
+    Applied,
+}
+
+/// A tenant's stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TenantEvent {
+    /// The first event: the frozen step graph, and where in the order of waves the tenant stands.
+    TenantPlanned {
+        /// The plan's bytes, by digest. Tenants with the same pending set share one.
+        plan: Digest,
+        /// For each stage, the tenant's wave in it, from 0.
+        waves: Vec<u32>,
+    },
+    /// A step is about to act; nothing has been done yet.
+    StepStarted {
+        /// Which.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// A step found started without an end was looked for.
+    StepProbed {
+        /// Which.
+        step: StepId,
+        /// Its act or its undo.
+        half: Half,
+        /// What was found.
+        found: Found,
+    },
+    /// It took effect.
+    StepSucceeded {
+        /// Which.
+        step: StepId,
+        /// The proof.
+        evidence: Evidence,
+    },
+    /// It had no effect, and failed.
+    StepFailed {
+        /// Which.
+        step: StepId,
+        /// Why.
+        failure: Failure,
+        /// Whether it is tried again.
+        retry: Retry,
+    },
+    /// It will not be done here.
+    StepSkipped {
+        /// Which.
+        step: StepId,
+        /// Why.
+        reason: String,
+    },
+    /// The tenant turned: from here on only undo.
+    TenantTurned {
+        /// Why.
+        cause: Cause,
+    },
+    /// An undo is about to act; nothing has been undone yet.
+    UndoStarted {
+        /// Of which step.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// The step's effect is gone.
+    UndoSucceeded {
+        /// Of which step.
+        step: StepId,
+        /// The proof.
+        evidence: Evidence,
+    },
+    /// The undo had no effect, and failed.
+    UndoFailed {
+        /// Of which step.
+        step: StepId,
+        /// Why.
+        failure: Failure,
+        /// Whether it is tried again.
+        retry: Retry,
+    },
+    /// There was nothing to undo.
+    UndoSkipped {
+        /// Of which step.
+        step: StepId,
+        /// Why.
+        reason: String,
+    },
+    /// A human settled a stuck step.
+    TenantResolved {
+        /// Which step.
+        step: StepId,
+        /// As what.
+        resolution: Resolution,
+        /// Who.
+        actor: Actor,
+        /// In their words.
+        reason: String,
+    },
+    /// The tenant has ended in this deploy, or waits for a human (`stuck`).
+    TenantFinished {
+        /// How.
+        outcome: TenantOutcome,
+        /// Why, in a line for people.
+        reason: String,
+        /// The code behind it, where something went wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Code>,
+    },
+}
+
+impl TenantEvent {
+    /// Whether this announces a forward step: the one kind of event that is refused once the deploy has turned.
+    #[must_use]
+    pub const fn is_forward_start(&self) -> bool {
+        matches!(self, TenantEvent::StepStarted { .. })
+    }
+}
+
+/// Either kind of event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// In a deploy stream.
+    Deploy(DeployEvent),
+    /// In a tenant stream.
+    Tenant(TenantEvent),
+}
+
+impl From<DeployEvent> for Event {
+    fn from(event: DeployEvent) -> Self {
+        Event::Deploy(event)
+    }
+}
+
+impl From<TenantEvent> for Event {
+    fn from(event: TenantEvent) -> Self {
+        Event::Tenant(event)
+    }
+}
+
+/// An event as it stands in its stream. Its JSON, byte for byte as stored, is what the hash chain covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Its place, from 1.
+    pub seq: Seq,
+    /// When it was written, by the log's clock; for people.
+    pub at: Timestamp,
+    /// Which worker wrote it.
+    pub by: WorkerId,
+    /// Under which epoch of the stream's lease.
+    pub epoch: Epoch,
+    /// What happened.
+    pub event: Event,
+}

@@ -1,0 +1,10 @@
+//! The pure heart: everything that can happen, and what happens next.
+//!
+//! Functions over data: events in, state out, decision out. No I/O, no async, no clock, no SQL. The same fold runs live and in
+//! recovery, so there is no second code path to be wrong in (promise P2).
+
+pub mod chain;
+pub mod event;
+pub mod failure;
+pub mod plan;
+pub mod summary;

@@ -1,0 +1,13 @@
+//! A session with one tenant database.
+//!
+//! [`Session`] is the contract; each engine is one implementation. See `ARCHITECTURE.md`, "A session with one tenant", for the order
+//! in which a session is opened and why.
+
+mod error;
+mod session;
+
+pub use error::{Outcome, SessionError};
+pub use session::{
+    Applied, CheckOutcome, Effect, FenceMark, FenceState, ForeignKeys, InForce, LedgerKey, LedgerRow, Opening, Probe,
+    Session, SetsSession, Survey, Unit,
+};
