@@ -1,0 +1,1 @@
+//! The log: conformance of every implementation, and what only one of them can do.

@@ -1,0 +1,8 @@
+//! The integration tests: one binary, so that one private server serves them all.
+
+// Panicking is how a test speaks, and a test's own helpers are part of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod log;
+mod support;
+mod tenant;

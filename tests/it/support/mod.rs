@@ -1,0 +1,1 @@
+//! Helpers of the tests: private servers, temporary projects, the real binary.
