@@ -165,6 +165,8 @@ pub enum DeployEvent {
         tenant_count: u64,
         /// The fleet's name.
         fleet: String,
+        /// How many waves each stage has, in order of the stages.
+        waves: Vec<u32>,
         /// What set it off.
         trigger: Trigger,
         /// Who.

@@ -4,7 +4,11 @@
 //! recovery, so there is no second code path to be wrong in (promise P2).
 
 pub mod chain;
+pub mod deploy;
 pub mod event;
 pub mod failure;
 pub mod plan;
+pub mod retry;
 pub mod summary;
+pub mod tenant;
+pub mod workflow;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use petgraph::graph::DiGraph;
+use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -176,10 +176,10 @@ pub enum PlanReadError {
 
 /// Kahn's algorithm, taking the lowest (stage, index) among the ready; the remaining nodes hold a cycle if it gets stuck.
 fn stable_order(graph: &DiGraph<usize, ()>, steps: &[PlannedStep]) -> Result<Vec<usize>, Vec<usize>> {
-    let key = |node: petgraph::graph::NodeIndex| (steps[graph[node]].stage, graph[node]);
+    let key = |node: NodeIndex| (steps[graph[node]].stage, graph[node]);
     let mut waiting: Vec<usize> =
         graph.node_indices().map(|node| graph.edges_directed(node, petgraph::Direction::Incoming).count()).collect();
-    let mut ready: BTreeMap<(u32, usize), petgraph::graph::NodeIndex> =
+    let mut ready: BTreeMap<(u32, usize), NodeIndex> =
         graph.node_indices().filter(|node| waiting[node.index()] == 0).map(|node| (key(node), node)).collect();
     let mut order = Vec::with_capacity(steps.len());
     while let Some((_, node)) = ready.pop_first() {
@@ -192,26 +192,26 @@ fn stable_order(graph: &DiGraph<usize, ()>, steps: &[PlannedStep]) -> Result<Vec
             }
         }
     }
-    if order.len() == steps.len() { Ok(order) } else { Err(find_cycle(graph)) }
+    if order.len() == steps.len() {
+        return Ok(order);
+    }
+    Err(find_cycle(graph).unwrap_or_default().into_iter().map(|node| graph[node]).collect())
 }
 
-/// One round within the first strongly connected component that has one.
-fn find_cycle(graph: &DiGraph<usize, ()>) -> Vec<usize> {
-    let rounds = petgraph::algo::tarjan_scc(graph);
-    let round = rounds.iter().find(|part| part.len() > 1 || part.iter().any(|node| graph.contains_edge(*node, *node)));
-    let Some(round) = round else { return Vec::new() };
-    let start = round.iter().copied().min().unwrap_or_default();
-    let mut path = vec![start];
+/// One round of a graph that has one, its first node repeated at the end.
+pub(super) fn find_cycle<N>(graph: &DiGraph<N, ()>) -> Option<Vec<NodeIndex>> {
+    let parts = petgraph::algo::tarjan_scc(graph);
+    let round =
+        parts.iter().find(|part| part.len() > 1 || part.iter().any(|node| graph.contains_edge(*node, *node)))?;
+    let mut path = vec![round.iter().copied().min()?];
     loop {
-        let here = path[path.len() - 1];
-        let Some(next) = graph.neighbors(here).filter(|node| round.contains(node)).min() else { break };
-        if let Some(at) = path.iter().position(|node| *node == next) {
-            path.push(next);
-            return path[at..].iter().map(|node| graph[*node]).collect();
-        }
+        // Within a strongly connected part every node has a way on, so the walk meets itself.
+        let next = graph.neighbors(path[path.len() - 1]).filter(|node| round.contains(node)).min()?;
         path.push(next);
+        if let Some(at) = path[..path.len() - 1].iter().position(|node| *node == next) {
+            return Some(path.split_off(at));
+        }
     }
-    path.into_iter().map(|node| graph[node]).collect()
 }
 
 #[cfg(test)]
