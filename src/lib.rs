@@ -6,5 +6,6 @@
 
 pub mod base;
 pub mod log;
+pub mod release;
 pub mod saga;
 pub mod tenant;

@@ -1,0 +1,22 @@
+//! WHAT a deploy brings: a folder of migrations, read into a [`Release`].
+//!
+//! [`load()`] reads the folder once. From then on the release is data: [`Release::to_bytes`] goes into the log, and a deploy runs
+//! from what the log gives back, never from the folder. [`review()`] tells the statements apart for one SQL dialect, refuses what
+//! the saga could not carry, and says how good each undo is.
+//!
+//! Floor 1; pure, but for the reading of the folder. A folder format is one file in `formats`.
+
+mod directive;
+mod error;
+mod formats;
+mod load;
+mod manifest;
+mod model;
+mod review;
+pub mod sql;
+
+pub use error::ReleaseError;
+pub use load::load;
+pub use model::{BadVersion, Directives, ForeignKeys, Migration, Release, Script, Undo, Version};
+pub use review::{Reviewed, ReviewedUndo, UndoQuality, review};
+pub use sql::{Dialect, Statement};

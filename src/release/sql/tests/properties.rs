@@ -1,0 +1,139 @@
+//! What holds of every text, whatever it says.
+
+use proptest::prelude::*;
+
+use crate::release::sql::{Dialect, Statement, classify, split};
+
+/// Pieces that open, close and confuse.
+fn soup() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "SELECT 1",
+        ";",
+        ";\n",
+        " ",
+        "\n",
+        "\r",
+        "'",
+        "''",
+        "'a;b'",
+        "E'",
+        "\\",
+        "\"",
+        "\"q;\"",
+        "`",
+        "[",
+        "]",
+        "$$",
+        "$a$",
+        "$1",
+        "a$",
+        "--",
+        "-- c;\n",
+        "/*",
+        "*/",
+        "/* ; */",
+        "(",
+        ")",
+        "CASE",
+        "END",
+        "BEGIN",
+        "ATOMIC",
+        "CREATE",
+        "FUNCTION",
+        "TRIGGER",
+        "DO",
+        "COPY",
+        "FROM",
+        "STDIN",
+        "WITH x AS",
+        "DELETE",
+        "é",
+        "\u{a0}",
+        ":",
+        "::",
+        "@x",
+        ".",
+        "1e",
+        ",",
+    ]);
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// Whole statements, and what may stand between two of them.
+fn script(dialect: Dialect) -> impl Strategy<Value = (Vec<String>, String)> {
+    let mut statements = vec![
+        "SELECT ';', '--', '/*'",
+        "INSERT INTO \"a;\" VALUES ('it''s')",
+        "SELECT (1 /* ; */ + 2) -- ;\n",
+        "UPDATE é SET a = 1",
+    ];
+    statements.push(match dialect {
+        Dialect::Postgres => "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; END",
+        Dialect::Sqlite => "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT CASE WHEN 1 THEN 2 END; END",
+    });
+    let between = prop::sample::select(vec![";", " ; ", ";;\n", "; -- it's; \n", "\n;/* don't; */\n", ";\t;"]);
+    prop::collection::vec((prop::sample::select(statements), between), 0..12).prop_map(|parts| {
+        let script = parts.iter().flat_map(|(statement, between)| [*statement, *between]).collect();
+        let statements = parts.iter().map(|(statement, _)| statement.trim_end_matches(" -- ;\n").to_owned()).collect();
+        (statements, script)
+    })
+}
+
+fn either() -> impl Strategy<Value = Dialect> {
+    prop::sample::select(vec![Dialect::Postgres, Dialect::Sqlite])
+}
+
+/// What lies outside the statements, piece by piece.
+fn gaps<'a>(text: &'a str, statements: &[Statement]) -> Vec<&'a str> {
+    let mut gaps = Vec::new();
+    let mut at = 0;
+    for statement in statements {
+        gaps.push(&text[at..statement.start]);
+        at = statement.start + statement.text.len();
+    }
+    gaps.push(&text[at..]);
+    gaps
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_statements_lie_in_the_text_in_order_and_cover_all_that_is_said(dialect in either(), text in soup()) {
+        let Ok(statements) = split(dialect, &text) else { return Ok(()) };
+        for statement in &statements {
+            let end = statement.start + statement.text.len();
+            prop_assert_eq!(&text[statement.start..end], &statement.text);
+            prop_assert_eq!(statement.line as usize, text[..statement.start].matches('\n').count() + 1);
+            prop_assert_eq!(&classify(dialect, &statement.text), &statement.class);
+        }
+        for pair in statements.windows(2) {
+            prop_assert!(pair[0].start + pair[0].text.len() <= pair[1].start);
+        }
+        for gap in gaps(&text, &statements) {
+            prop_assert_eq!(split(dialect, gap), Ok(Vec::new()), "{:?} says something", gap);
+        }
+    }
+
+    #[test]
+    fn a_statement_that_was_split_off_is_one_statement_by_itself(dialect in either(), text in soup()) {
+        for statement in split(dialect, &text).unwrap_or_default() {
+            let alone = split(dialect, &statement.text);
+            prop_assert_eq!(alone.map(|found| found.len()), Ok(1));
+        }
+    }
+
+    #[test]
+    fn whole_statements_are_found_again_whatever_stands_between_them(
+        (dialect, (statements, script)) in either().prop_flat_map(|dialect| (Just(dialect), script(dialect)))
+    ) {
+        let found: Vec<_> = split(dialect, &script).unwrap().into_iter().map(|statement| statement.text).collect();
+        prop_assert_eq!(found, statements);
+    }
+
+    #[test]
+    fn no_text_makes_the_scanner_fail_otherwise_than_by_an_error(dialect in either(), text in any::<String>()) {
+        let _ = split(dialect, &text);
+        let _ = classify(dialect, &text);
+    }
+}
