@@ -56,3 +56,9 @@ pub const POLL: Duration = Duration::from_millis(200);
 
 /// Rows of one tenant's ledger that are read; a ledger beyond this is damaged.
 pub const LEDGER_ROWS_MAX: usize = 1_000_000;
+
+/// Tenants that are named when a deploy cannot be begun; beyond that they are counted.
+pub const PREPARE_REFUSALS_MAX: usize = 1_000;
+
+/// Starts of one step on one tenant, retries after crashes included; beyond it the step has failed.
+pub const STARTS_PER_STEP_MAX: u32 = 100;

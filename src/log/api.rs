@@ -59,6 +59,8 @@ pub struct NewTenant {
     pub events: Vec<TenantEvent>,
     /// The fold of those.
     pub summary: TenantSummary,
+    /// What is known of the tenant's release from now on.
+    pub place: Place,
 }
 
 /// What becomes of the writer's lease after an append.
@@ -285,6 +287,9 @@ pub trait Log: Send + Sync {
 
     /// The digests of all stored blobs.
     async fn blobs(&self) -> Result<Vec<Digest>, LogError>;
+
+    /// Length and head of all streams of a deploy, its own first, then the tenants' by id: what a seal covers.
+    async fn heads(&self, deploy: DeployId) -> Result<Vec<(Option<TenantId>, Seq, Digest)>, LogError>;
 
     /// All streams of a deploy as stored, its own first, then the tenants' by id.
     async fn raw(&self, deploy: DeployId) -> Result<Vec<RawStream>, LogError>;

@@ -163,6 +163,8 @@ pub enum DeployEvent {
         tenants: Digest,
         /// How many tenants there are.
         tenant_count: u64,
+        /// How many of them have something to do.
+        changing: u64,
         /// The fleet's name.
         fleet: String,
         /// How many waves each stage has, in order of the stages.

@@ -1,0 +1,377 @@
+//! Drives one claimed tenant: asks the machine what is next, announces it, does it, records how it ended.
+//!
+//! What a crash means, line by line: before the announcement is durable, nothing has been done. Between the announcement and its
+//! end's record, the fold finds a step without an end, and the next driver looks for evidence before anything else. The record of an
+//! end is handed to the log together with the next announcement, so a chain of n steps waits for n + 1 commits; an end that is lost
+//! with the process is found again in the tenant's ledger.
+
+use std::sync::Arc;
+
+use super::gateway::OpenSession;
+use super::run::Shared;
+use crate::base::crash::{Point, point};
+use crate::base::limits::{MESSAGE_BYTES_MAX, STARTS_PER_STEP_MAX};
+use crate::base::{Attempt, Code, Coded, Digest, Epoch, TenantId, Timestamp};
+use crate::fleet::Tenant;
+use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
+use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent};
+use crate::saga::failure::{ErrorClass, Failure, Retry};
+use crate::saga::plan::{Plan, PlannedStep, UndoSource};
+use crate::saga::retry::Tried;
+use crate::saga::summary::{Place, TenantStatus};
+use crate::saga::tenant::{Action, StepState, TenantState};
+use crate::step::{Afterwards, SWITCH, Scripts, Seen, StepContext, StepKind, Trouble, kind};
+use crate::tenant::{Opening, Outcome};
+
+/// Why a driver let go of its tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LetGo {
+    /// Its work here is done, for now or for good; it stands like this.
+    At(TenantStatus),
+    /// Somebody else has it.
+    Fenced,
+}
+
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    stream: StreamId,
+    tenant: Tenant,
+    epoch: Epoch,
+    plan: Arc<Plan>,
+    scripts: Arc<Scripts>,
+    state: TenantState,
+    /// Events folded into `state` and not yet handed to the log.
+    pending: Vec<TenantEvent>,
+    session: Option<OpenSession>,
+}
+
+/// What becomes of the loop after a step.
+enum Flow {
+    Go,
+    End(LetGo),
+}
+
+impl Driver {
+    /// Reads the claimed stream; an event that does not fit is damage, and nothing is done.
+    pub(super) async fn new(shared: Arc<Shared>, claim: Claim) -> Result<Self, LogError> {
+        point(Point::AfterClaim);
+        let corrupt = |reason: String| LogError::Corrupt { place: claim.stream.to_string(), reason };
+        let tenant: Tenant = serde_json::from_str(&claim.spec).map_err(|error| corrupt(error.to_string()))?;
+        let events: Vec<&TenantEvent> = claim
+            .events
+            .iter()
+            .filter_map(|recorded| match &recorded.event {
+                Event::Tenant(event) => Some(event),
+                Event::Deploy(_) => None,
+            })
+            .collect();
+        let Some(TenantEvent::TenantPlanned { plan, .. }) = events.first() else {
+            return Err(corrupt("the stream does not begin with tenant_planned".to_owned()));
+        };
+        let plan = shared.plan(plan).await?;
+        let state = TenantState::fold(&plan, events).map_err(|error| corrupt(error.to_string()))?;
+        let scripts = shared.scripts(tenant.target.engine).map_err(corrupt)?;
+        Ok(Self {
+            stream: claim.stream,
+            tenant,
+            epoch: claim.epoch,
+            plan,
+            scripts,
+            state,
+            pending: Vec::new(),
+            session: None,
+            shared,
+        })
+    }
+
+    /// Goes on until nothing is left to do here, or not now, or not by us.
+    pub(super) async fn run(mut self) -> Result<LetGo, LogError> {
+        let plan = Arc::clone(&self.plan);
+        let end = loop {
+            let view = self.shared.view();
+            let flow = match self.state.next(&plan, view.direction, view.open) {
+                Action::Probe { step, half, looks, not_before } => self.probe(step, half, looks, not_before).await?,
+                Action::Start { step, attempt, not_before } => {
+                    self.announce(step, Half::Act, attempt, not_before).await?
+                }
+                Action::Undo { step, attempt, not_before } => {
+                    self.announce(step, Half::Undo, attempt, not_before).await?
+                }
+                Action::Turn { cause } => self.record(TenantEvent::TenantTurned { cause })?,
+                Action::SkipUndo { step } => {
+                    let reason = "it changed nothing".to_owned();
+                    self.record(TenantEvent::UndoSkipped { step: step.id.clone(), reason })?
+                }
+                Action::Finish { outcome, reason, code } => {
+                    self.record(TenantEvent::TenantFinished { outcome, reason, code })?;
+                    Flow::End(self.let_go().await?)
+                }
+                Action::AwaitWave | Action::AwaitDecision | Action::Rest => Flow::End(self.let_go().await?),
+            };
+            if let Flow::End(end) = flow {
+                break end;
+            }
+        };
+        if let Some(open) = self.session.take() {
+            open.session.close().await;
+        }
+        Ok(end)
+    }
+
+    /// Folds an event in; it becomes durable with the next announcement or at the end.
+    fn record(&mut self, event: TenantEvent) -> Result<Flow, LogError> {
+        self.state.apply(&self.plan, &event).map_err(|error| self.broken(&error.to_string()))?;
+        self.pending.push(event);
+        Ok(Flow::Go)
+    }
+
+    /// The machine proposed what it does not allow: a defect of Windlass. Nothing more is done to this tenant.
+    fn broken(&self, reason: &str) -> LogError {
+        LogError::Corrupt { place: self.stream.to_string(), reason: reason.to_owned() }
+    }
+
+    /// Makes everything recorded durable and gives the lease back.
+    async fn let_go(&mut self) -> Result<LetGo, LogError> {
+        let status = self.state.summary(&self.plan).status;
+        if self.pending.is_empty() {
+            self.shared.log.release(&self.stream, self.epoch).await?;
+            return Ok(LetGo::At(status));
+        }
+        let state = self.state.clone();
+        let events = std::mem::take(&mut self.pending);
+        match self.append(events, &state, LeaseAfter::Release).await {
+            Ok(()) => Ok(LetGo::At(status)),
+            Err(AppendError::Log(error)) => Err(error),
+            Err(_) => Ok(LetGo::Fenced),
+        }
+    }
+
+    /// One conditional append; `after` is the fold with it.
+    async fn append(&self, events: Vec<TenantEvent>, after: &TenantState, lease: LeaseAfter) -> Result<(), AppendError> {
+        let expect = crate::base::Seq(after.seq().0 - events.len() as u64);
+        point(Point::BeforeAppend);
+        let append = Append {
+            stream: self.stream.clone(),
+            expect,
+            epoch: self.epoch,
+            events: events.into_iter().map(Event::Tenant).collect(),
+            summary: Some(after.summary(&self.plan)),
+            place: place(&self.plan, after),
+            lease,
+            by: self.shared.worker.clone(),
+        };
+        self.shared.log.append(append).await?;
+        point(Point::AfterAppend);
+        Ok(())
+    }
+
+    /// Announces an act or an undo, and once that is durable, does it and records how it ended.
+    async fn announce(
+        &mut self,
+        step: &PlannedStep,
+        half: Half,
+        attempt: Attempt,
+        not_before: Timestamp,
+    ) -> Result<Flow, LogError> {
+        if self.shared.stopping() || not_before > self.shared.log.clock().now() {
+            return Ok(Flow::End(self.let_go().await?));
+        }
+        let start = match half {
+            Half::Act => TenantEvent::StepStarted { step: step.id.clone(), attempt },
+            Half::Undo => TenantEvent::UndoStarted { step: step.id.clone(), attempt },
+        };
+        let mut after = self.state.clone();
+        after.apply(&self.plan, &start).map_err(|error| self.broken(&error.to_string()))?;
+        let mut events = std::mem::take(&mut self.pending);
+        events.push(start);
+        match self.append(events.clone(), &after, LeaseAfter::Keep).await {
+            Ok(()) => self.state = after,
+            // The deploy has turned since we looked: the start is void, what came before it is still to be written (promise P5).
+            Err(AppendError::Turned { .. }) => {
+                events.pop();
+                self.pending = events;
+                self.shared.refresh().await?;
+                return Ok(Flow::Go);
+            }
+            Err(AppendError::Log(error)) => return Err(error),
+            Err(_) => return Ok(Flow::End(LetGo::Fenced)),
+        }
+        match self.perform(step, half, attempt).await {
+            Ok(evidence) => self.record(succeeded(step, half, evidence)),
+            Err(Trouble { failure, outcome: Outcome::NoEffect }) => self.failed(step, half, attempt, failure),
+            Err(Trouble { failure, outcome: Outcome::Unknown }) => self.settle(step, half, attempt, failure).await,
+        }
+    }
+
+    /// The connection went before the answer came. Looks at once; only the ledger knows whether the failure was one.
+    async fn settle(&mut self, step: &PlannedStep, half: Half, attempt: Attempt, failure: Failure) -> Result<Flow, LogError> {
+        self.session = None;
+        match self.look(step, half).await {
+            Ok(Seen::NotApplied) => self.failed(step, half, attempt, failure),
+            Ok(Seen::Applied) => self.record(succeeded(step, half, Evidence { probed: true, ..Evidence::default() })),
+            Err(trouble) => self.in_doubt(step, half, Attempt(0), trouble.failure),
+        }
+    }
+
+    fn failed(&mut self, step: &PlannedStep, half: Half, attempt: Attempt, failure: Failure) -> Result<Flow, LogError> {
+        if failure.class == ErrorClass::Transient {
+            // Whatever made it fail may have harmed the session too; the next try opens another.
+            self.session = None;
+        }
+        let retry = self.retry(step, attempt, &failure);
+        let failure = exhausted(failure, attempt, retry);
+        let step = step.id.clone();
+        self.record(match half {
+            Half::Act => TenantEvent::StepFailed { step, failure, retry },
+            Half::Undo => TenantEvent::UndoFailed { step, failure, retry },
+        })
+    }
+
+    fn retry(&self, step: &PlannedStep, attempt: Attempt, failure: &Failure) -> Retry {
+        let tried = Tried { deploy: self.stream.deploy, tenant: &self.tenant.id, step: &step.id, attempt };
+        match self.shared.workflow.on_failure.retry.pause(failure, tried) {
+            None => Retry::No,
+            Some(pause) => Retry::At(self.shared.log.clock().now().plus(pause)),
+        }
+    }
+
+    /// Looks for evidence of what was announced and has no known end.
+    async fn probe(
+        &mut self,
+        step: &PlannedStep,
+        half: Half,
+        looks: Attempt,
+        not_before: Timestamp,
+    ) -> Result<Flow, LogError> {
+        if not_before > self.shared.log.clock().now() {
+            return Ok(Flow::End(self.let_go().await?));
+        }
+        let seen = self.look(step, half).await;
+        point(Point::AfterProbe);
+        match seen {
+            Ok(Seen::Applied) => self.probed(step, half, Found::Applied),
+            Ok(Seen::NotApplied) => self.probed(step, half, Found::NotApplied),
+            Err(trouble) => self.in_doubt(step, half, looks, trouble.failure),
+        }
+    }
+
+    fn probed(&mut self, step: &PlannedStep, half: Half, found: Found) -> Result<Flow, LogError> {
+        self.record(TenantEvent::StepProbed { step: step.id.clone(), half, found })
+    }
+
+    fn in_doubt(&mut self, step: &PlannedStep, half: Half, looks: Attempt, failure: Failure) -> Result<Flow, LogError> {
+        self.session = None;
+        let retry = self.retry(step, looks.next(), &failure);
+        let failure = match retry {
+            Retry::At(_) => failure,
+            Retry::No => {
+                let what = match half {
+                    Half::Act => "took effect",
+                    Half::Undo => "was undone",
+                };
+                let message =
+                    format!("it cannot be told whether step {} {what}: {} ({})", step.id, failure.message, failure.code);
+                Failure { class: ErrorClass::Permanent, code: Code::InDoubt, ..Failure::new(failure.class, failure.code, message) }
+            }
+        };
+        self.probed(step, half, Found::Unknown { failure, retry })
+    }
+
+    async fn look(&mut self, step: &PlannedStep, half: Half) -> Result<Seen, Trouble> {
+        if step.undo == UndoSource::NoEffect {
+            return Ok(Seen::NotApplied);
+        }
+        let turned = self.shared.view().direction == Direction::Unwind || self.state.turned().is_some();
+        let afterwards = if half == Half::Act && turned { Afterwards::Forgo } else { Afterwards::Repeat };
+        let kind = self.kind(step)?;
+        let mut cx = self.context().await?;
+        kind.probe(step, half, afterwards, &mut cx).await
+    }
+
+    async fn perform(&mut self, step: &PlannedStep, half: Half, attempt: Attempt) -> Result<Evidence, Trouble> {
+        if attempt.0 > STARTS_PER_STEP_MAX {
+            let message = format!("step {} has been started {STARTS_PER_STEP_MAX} times and never ended", step.id);
+            return Err(Failure::new(ErrorClass::Permanent, Code::RetriesExhausted, message).into());
+        }
+        let kind = self.kind(step)?;
+        let mut cx = self.context().await?;
+        match half {
+            Half::Act => kind.act(step, &mut cx).await,
+            Half::Undo => kind.undo(step, &mut cx).await,
+        }
+    }
+
+    fn kind(&self, step: &PlannedStep) -> Result<&'static dyn StepKind, Failure> {
+        kind(&step.uses).ok_or_else(|| {
+            let message = format!("this Windlass has no step kind {:?}, which the plan of step {} asks for", step.uses, step.id);
+            Failure::new(ErrorClass::Permanent, Code::UnknownStepKind, message)
+        })
+    }
+
+    /// The session, opened if there is none.
+    async fn context(&mut self) -> Result<StepContext<'_>, Trouble> {
+        if self.session.is_none() {
+            let limits = self.shared.limits(&self.plan);
+            let opening = Opening {
+                tenant: self.tenant.id.clone(),
+                deploy: self.stream.deploy,
+                log: self.shared.log.id(),
+                tenants: self.shared.changing,
+                worker: self.shared.worker.clone(),
+                epoch: self.epoch,
+                lock_timeout: limits.lock_timeout,
+                statement_timeout: limits.statement_timeout,
+            };
+            self.session = Some(self.shared.gateway.open(&self.tenant, &opening).await?);
+        }
+        match &mut self.session {
+            Some(open) => Ok(StepContext {
+                deploy: self.stream.deploy,
+                plan: &self.plan,
+                scripts: &self.scripts,
+                session: &mut *open.session,
+            }),
+            None => Err(no_session(&self.tenant.id)),
+        }
+    }
+}
+
+fn no_session(tenant: &TenantId) -> Trouble {
+    let message = format!("tenant {tenant} has no session");
+    Failure::new(ErrorClass::Transient, Code::TenantUnreachable, message).into()
+}
+
+fn succeeded(step: &PlannedStep, half: Half, evidence: Evidence) -> TenantEvent {
+    let step = step.id.clone();
+    match half {
+        Half::Act => TenantEvent::StepSucceeded { step, evidence },
+        Half::Undo => TenantEvent::UndoSucceeded { step, evidence },
+    }
+}
+
+/// Says that it was tried again and again, where it was.
+fn exhausted(failure: Failure, attempt: Attempt, retry: Retry) -> Failure {
+    if retry != Retry::No || failure.class == ErrorClass::Permanent || attempt.0 < 2 {
+        return failure;
+    }
+    let message = format!("{} (tried {attempt} times)", failure.message);
+    debug_assert!(message.len() <= 2 * MESSAGE_BYTES_MAX);
+    Failure { message: Failure::new(failure.class, failure.code, message).message, ..failure }
+}
+
+/// What is now known of the tenant's release: exactly this one once it has switched; nothing for sure once anything has started.
+fn place(plan: &Plan, state: &TenantState) -> Place {
+    let mut started = false;
+    let mut arrived: Option<Digest> = None;
+    for (step, at) in state.steps(plan) {
+        started |= *at != StepState::Pending;
+        if step.uses == SWITCH && matches!(at, StepState::Succeeded(_)) {
+            arrived = step.digest;
+        }
+    }
+    match (arrived, state.turned(), started) {
+        (Some(release), None, _) => Place::At(release),
+        (_, _, true) => Place::Unknown,
+        (_, _, false) => Place::Unchanged,
+    }
+}

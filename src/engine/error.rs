@@ -1,0 +1,144 @@
+//! What can stop an engine, and why a deploy is not begun.
+
+use crate::base::{Code, Coded, DeployId, TenantId};
+use crate::fleet::FleetError;
+use crate::log::{CreateError, LogError};
+use crate::release::ReleaseError;
+use crate::saga::tenant::IllegalEvent;
+use crate::saga::workflow::WorkflowError;
+use crate::step::StepError;
+
+/// One tenant that a deploy cannot be begun with.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// Which.
+    pub tenant: TenantId,
+    /// The page to look it up under.
+    pub code: Code,
+    /// What is the matter, without the tenant's name.
+    pub message: String,
+}
+
+/// A deploy is not begun, or an engine stops.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The log failed. What was acknowledged is safe, and the deploy can be resumed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The deploy was not created.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// A stream holds an event that does not fit.
+    #[error("the log is damaged: {0}")]
+    Illegal(#[from] IllegalEvent),
+    /// The release cannot be deployed.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// The fleet cannot be read.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// The workflow cannot be carried out.
+    #[error(transparent)]
+    Workflow(#[from] WorkflowError),
+    /// The workflow does not make a plan.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// Some tenants cannot be deployed to. Nothing was touched.
+    #[error("{} of {of} tenants cannot be deployed to; nothing was touched", .refusals.len())]
+    Refused {
+        /// Which, and why; in order of their ids.
+        refusals: Vec<Refusal>,
+        /// How many tenants there are.
+        of: usize,
+    },
+    /// Pending migrations without an undo, in a workflow that promises to unwind. Nothing was touched.
+    #[error(
+        "{} ha{} no undo, and this workflow promises to unwind: write the .down.sql, or say `-- windlass: irreversible` at the \
+         head of the .up.sql. Nothing was touched",
+        .labels.join(", "), if .labels.len() == 1 { "s" } else { "ve" }
+    )]
+    MissingUndo {
+        /// Which migrations.
+        labels: Vec<String>,
+    },
+    /// Tenants carry the marks of an unfinished deploy that this log does not know. Nothing was touched.
+    #[error(
+        "{marked} tenants carry the marks of deploy {deploy}, which looks unfinished and which this log does not know ({why}): the \
+         log that it lives in was lost, or this is the wrong one. Nothing was touched"
+    )]
+    LostLog {
+        /// The unknown deploy.
+        deploy: DeployId,
+        /// How many tenants carry its mark.
+        marked: usize,
+        /// Why it looks unfinished.
+        why: String,
+    },
+    /// The deploy is not in a state for this command.
+    #[error("deploy {deploy} {state}: {command} does not apply. Nothing was changed")]
+    WrongState {
+        /// Which.
+        deploy: DeployId,
+        /// How it stands, to follow the name: "has finished".
+        state: String,
+        /// What was asked for.
+        command: String,
+    },
+    /// There is nothing to retry or to resolve.
+    #[error("deploy {deploy} has no stuck tenant{}: there is nothing to {command}", .tenant.as_ref().map(|t| format!(" {t}")).unwrap_or_default())]
+    NothingStuck {
+        /// Which.
+        deploy: DeployId,
+        /// The tenant asked for.
+        tenant: Option<TenantId>,
+        /// What was asked for.
+        command: String,
+    },
+    /// Somebody holds the tenant.
+    #[error("tenant {tenant} is being worked on at this moment; nothing was changed")]
+    TenantBusy {
+        /// Which.
+        tenant: TenantId,
+    },
+}
+
+impl Coded for EngineError {
+    fn code(&self) -> Code {
+        match self {
+            EngineError::Log(error) => error.code(),
+            EngineError::Create(error) => error.code(),
+            EngineError::Illegal(error) => error.code(),
+            EngineError::Release(error) => error.code(),
+            EngineError::Fleet(error) => error.code(),
+            EngineError::Workflow(error) => error.code(),
+            EngineError::Step(error) => error.code(),
+            // One cause for all: its code. Several: that of the first, as they are listed.
+            EngineError::Refused { refusals, .. } => refusals.first().map_or(Code::WrongState, |first| first.code),
+            EngineError::MissingUndo { .. } => Code::MissingUndo,
+            EngineError::LostLog { .. } => Code::LostLog,
+            EngineError::WrongState { .. } | EngineError::TenantBusy { .. } => Code::WrongState,
+            EngineError::NothingStuck { .. } => Code::NothingToRetry,
+        }
+    }
+
+    fn next(&self) -> Option<String> {
+        match self {
+            EngineError::Log(error) => error.next(),
+            EngineError::Create(error) => error.next(),
+            EngineError::Illegal(error) => error.next(),
+            EngineError::Release(error) => error.next(),
+            EngineError::Fleet(error) => error.next(),
+            EngineError::Workflow(error) => error.next(),
+            EngineError::Step(error) => error.next(),
+            EngineError::Refused { .. } | EngineError::MissingUndo { .. } => Some("windlass plan".to_owned()),
+            EngineError::LostLog { deploy, .. } => Some(format!(
+                "point [log] at the log that knows it, and: windlass resume {deploy}; or, if that log is gone for good and the \
+                 tenants are as you want them: windlass deploy --disown {deploy}"
+            )),
+            EngineError::WrongState { deploy, .. } | EngineError::NothingStuck { deploy, .. } => {
+                Some(format!("windlass status {deploy}"))
+            }
+            EngineError::TenantBusy { .. } => Some("the same command again, in a moment".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How an engine reaches tenants: in earnest here, simulated elsewhere.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::base::{Code, Coded};
+use crate::fleet::{Engine as Database, SecretResolver, ServerBudgets, Tenant};
+use crate::saga::failure::ErrorClass;
+use crate::tenant::{Conn, Opening, Session, SessionError, Survey};
+
+/// A session with the connection permit of its server.
+pub struct OpenSession {
+    /// The session.
+    pub session: Box<dyn Session>,
+    /// Given back when the session has been closed or dropped.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A way to reach tenants.
+#[async_trait]
+pub trait Gateway: Send + Sync {
+    /// Looks at a tenant without touching it.
+    async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError>;
+
+    /// Opens a session.
+    async fn open(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError>;
+}
+
+/// The real one: secrets are resolved at the moment of use, and no server sees more connections than its budget.
+pub struct RealGateway {
+    resolver: SecretResolver,
+    budgets: Arc<ServerBudgets>,
+    ledger_schema: Option<String>,
+}
+
+impl RealGateway {
+    /// A gateway over these secrets and budgets.
+    #[must_use]
+    pub fn new(resolver: SecretResolver, budgets: Arc<ServerBudgets>, ledger_schema: Option<String>) -> Self {
+        Self { resolver, budgets, ledger_schema }
+    }
+
+    async fn conn(&self, tenant: &Tenant) -> Result<(Conn, OwnedSemaphorePermit), SessionError> {
+        if tenant.target.engine == Database::Mysql {
+            let message = format!("{} tenants are not supported by this version", tenant.target.engine);
+            return Err(SessionError::no_effect(&tenant.id, ErrorClass::Permanent, Code::UnsupportedEngine, message));
+        }
+        let url = self.resolver.resolve(tenant).await.map_err(|error| {
+            SessionError::no_effect(&tenant.id, ErrorClass::Permanent, error.code(), error.to_string())
+        })?;
+        let permit = self.budgets.acquire(&url.server()).await;
+        Ok((Conn::new(tenant.id.clone(), url, self.ledger_schema.clone()), permit))
+    }
+}
+
+#[async_trait]
+impl Gateway for RealGateway {
+    async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError> {
+        let (conn, _permit) = self.conn(tenant).await?;
+        crate::tenant::survey(&conn).await
+    }
+
+    async fn open(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
+        let (conn, permit) = self.conn(tenant).await?;
+        let session = crate::tenant::open(&conn, opening).await?;
+        Ok(OpenSession { session, permit: Some(permit) })
+    }
+}

@@ -1,0 +1,23 @@
+//! Drives: decide, append, act, append. Recovery is the same loop.
+//!
+//! [`prepare`] looks at every tenant that a release would change and freezes their plans; nothing is touched by it. [`Engine::run`]
+//! takes a deploy that is in the log to its end, whoever created it and whoever began it.
+
+mod drive;
+mod error;
+mod gateway;
+mod lost;
+mod operate;
+mod prepare;
+mod rollback;
+mod run;
+mod waves;
+mod worker;
+
+pub use error::{EngineError, Refusal};
+pub use gateway::{Gateway, OpenSession, RealGateway};
+pub use operate::{Word, resolve, retry, turn};
+pub use prepare::{OutOfOrder, Prepared, PreparedTenant, Request, SurveyMode, prepare};
+pub use rollback::prepare_rollback;
+pub use run::{Ending, Engine, Settings, Stop};
+pub use worker::{host, is_dead, this_worker};

@@ -1,0 +1,146 @@
+//! What an operator may say to a deploy: turn round, try again, take my word for it. Each is an event with a name and a reason.
+
+use super::error::EngineError;
+use super::run::{append_to_deploy, deploy_events};
+use crate::base::limits::LEASE;
+use crate::base::{DeployId, TenantId, WorkerId};
+use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
+use crate::saga::deploy::DeployState;
+use crate::saga::event::{Actor, Cause, DeployEvent, Direction, Event, Resolution, StreamId, TenantEvent};
+use crate::saga::plan::Plan;
+use crate::saga::summary::{Place, TenantStatus};
+use crate::saga::tenant::{StepState, TenantState};
+
+/// Who says so, and why.
+#[derive(Debug, Clone)]
+pub struct Word {
+    /// Who.
+    pub actor: Actor,
+    /// Through which process.
+    pub by: WorkerId,
+    /// In their words.
+    pub reason: String,
+}
+
+/// Turns an unfinished deploy round. `false`: it had turned already.
+pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, EngineError> {
+    loop {
+        let state = DeployState::fold(&deploy_events(log, deploy).await?)?;
+        let summary = state.summary();
+        let refuse = |state: &str| EngineError::WrongState { deploy, state: state.to_owned(), command: "unwind".to_owned() };
+        match (summary.outcome, summary.direction) {
+            (Some(_), _) => return Err(refuse("has finished (`windlass rollback` undoes a finished deploy)")),
+            (None, Direction::Unwind) => return Ok(false),
+            (None, Direction::ForwardOnly) => return Err(refuse("is beyond its point of no return")),
+            (None, Direction::Forward) => {}
+        }
+        let cause = Cause::Operator { actor: word.actor.clone(), reason: word.reason.clone() };
+        let event = DeployEvent::DirectionSet { direction: Direction::Unwind, cause };
+        if append_to_deploy(log, deploy, &word.by, &state, event).await? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Lets stuck tenants try again: one, or all. Gives those that will.
+pub async fn retry(
+    log: &dyn Log,
+    deploy: DeployId,
+    tenant: Option<&TenantId>,
+    word: &Word,
+) -> Result<Vec<TenantId>, EngineError> {
+    settle(log, deploy, tenant, Resolution::Retry, word).await
+}
+
+/// Settles a stuck tenant by a human's word: its step is `undone`, or `applied` and stays so.
+pub async fn resolve(
+    log: &dyn Log,
+    deploy: DeployId,
+    tenant: &TenantId,
+    resolution: Resolution,
+    word: &Word,
+) -> Result<Vec<TenantId>, EngineError> {
+    settle(log, deploy, Some(tenant), resolution, word).await
+}
+
+async fn settle(
+    log: &dyn Log,
+    deploy: DeployId,
+    only: Option<&TenantId>,
+    resolution: Resolution,
+    word: &Word,
+) -> Result<Vec<TenantId>, EngineError> {
+    let command = if resolution == Resolution::Retry { "retry" } else { "resolve" };
+    let query = TenantQuery { statuses: vec![TenantStatus::Stuck], after: None, limit: usize::MAX };
+    let stuck = log.tenants(deploy, &query).await?.into_iter().map(|row| row.tenant);
+    let chosen: Vec<TenantId> = stuck.filter(|tenant| only.is_none_or(|only| only == tenant)).collect();
+    if chosen.is_empty() {
+        let (tenant, command) = (only.cloned(), command.to_owned());
+        return Err(EngineError::NothingStuck { deploy, tenant, command });
+    }
+    for tenant in &chosen {
+        settle_one(log, &StreamId::tenant(deploy, tenant.clone()), tenant, resolution, word).await?;
+    }
+    Ok(chosen)
+}
+
+async fn settle_one(
+    log: &dyn Log,
+    stream: &StreamId,
+    tenant: &TenantId,
+    resolution: Resolution,
+    word: &Word,
+) -> Result<(), EngineError> {
+    let busy = || EngineError::TenantBusy { tenant: tenant.clone() };
+    let claim = log.claim_one(stream, &word.by, LEASE).await?.ok_or_else(busy)?;
+    let (plan, state) = fold(log, stream, claim.events.iter().map(|recorded| &recorded.event)).await?;
+    let stuck = state.steps(&plan).find(|(_, at)| matches!(at, StepState::Stuck { .. })).map(|(step, _)| step.id.clone());
+    let Some(step) = stuck else {
+        log.release(stream, claim.epoch).await?;
+        return Err(EngineError::NothingStuck {
+            deploy: stream.deploy,
+            tenant: Some(tenant.clone()),
+            command: "retry".to_owned(),
+        });
+    };
+    let (actor, reason) = (word.actor.clone(), word.reason.clone());
+    let event = TenantEvent::TenantResolved { step, resolution, actor, reason };
+    let mut after = state.clone();
+    after.apply(&plan, &event)?;
+    let append = Append {
+        stream: stream.clone(),
+        expect: state.seq(),
+        epoch: claim.epoch,
+        events: vec![Event::Tenant(event)],
+        summary: Some(after.summary(&plan)),
+        place: Place::Unknown,
+        lease: LeaseAfter::Release,
+        by: word.by.clone(),
+    };
+    match log.append(append).await {
+        Ok(_) => Ok(()),
+        Err(AppendError::Log(error)) => Err(error.into()),
+        Err(_) => Err(busy()),
+    }
+}
+
+/// Folds a tenant's stream under the plan that its first event names.
+pub(super) async fn fold<'e>(
+    log: &dyn Log,
+    stream: &StreamId,
+    events: impl Iterator<Item = &'e Event>,
+) -> Result<(Plan, TenantState), EngineError> {
+    let corrupt = |reason: String| LogError::Corrupt { place: stream.to_string(), reason };
+    let events: Vec<&TenantEvent> = events
+        .filter_map(|event| match event {
+            Event::Tenant(event) => Some(event),
+            Event::Deploy(_) => None,
+        })
+        .collect();
+    let Some(TenantEvent::TenantPlanned { plan, .. }) = events.first() else {
+        return Err(corrupt("the stream does not begin with tenant_planned".to_owned()).into());
+    };
+    let plan = Plan::from_bytes(&log.blob(plan).await?).map_err(|error| corrupt(error.to_string()))?;
+    let state = TenantState::fold(&plan, events)?;
+    Ok((plan, state))
+}

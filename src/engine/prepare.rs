@@ -1,0 +1,438 @@
+//! From a release, a workflow and a fleet to a deploy that can be created: every tenant looked at, every plan frozen.
+//!
+//! Nothing is touched here. Whatever can be known to go wrong is found now, for all tenants at once, because the same fault found by
+//! the engine in the middle of the fleet would lower hundreds of tenants again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::error::{EngineError, Refusal};
+use super::gateway::Gateway;
+use super::{lost, waves};
+use crate::base::limits::PREPARE_REFUSALS_MAX;
+use crate::base::{Code, DeployId, Digest, Epoch, TenantId, WorkerId};
+use crate::fleet::{Engine as Database, Tenant};
+use crate::log::{Blob, Log, LogError, NewDeploy, NewTenant, TenantRecord};
+use crate::release::{Dialect, Migration, Release, Undo, review};
+use crate::saga::event::{Actor, DeployEvent, TenantEvent, TenantOutcome, Trigger};
+use crate::saga::plan::{Plan, UndoSource};
+use crate::saga::summary::Place;
+use crate::saga::tenant::TenantState;
+use crate::saga::workflow::{Then, Workflow};
+use crate::step::{Change, Expand, Pending, expand, in_force_digest};
+use crate::tenant::{FenceMark, InForce, Survey};
+
+/// Which tenants are asked before a deploy is created. Those that the log knows to be on the release never are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SurveyMode {
+    /// All others.
+    All,
+    /// Only those whose migrations the log does not know; the preflight step verifies the rest.
+    Unknown,
+}
+
+/// Whether a migration may be applied after one with a higher version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfOrder {
+    /// The tenant is refused.
+    Refuse,
+    /// It may.
+    Allow,
+}
+
+/// What is to be deployed to whom.
+pub struct Request {
+    /// The fleet's name.
+    pub fleet: String,
+    /// The release.
+    pub release: Release,
+    /// The workflow.
+    pub workflow: Workflow,
+    /// Its text, kept in the log.
+    pub workflow_text: String,
+    /// The tenants, in the order in which they are to go.
+    pub tenants: Vec<Tenant>,
+    /// Which of them are asked.
+    pub survey: SurveyMode,
+    /// Whether order counts.
+    pub out_of_order: OutOfOrder,
+    /// Deploys of lost logs that the operator has answered for.
+    pub disowned: BTreeSet<DeployId>,
+    /// How many tenants are asked at a time.
+    pub concurrency: usize,
+}
+
+/// A deploy that can be created.
+pub struct Prepared {
+    /// The fleet's name.
+    pub fleet: String,
+    /// The release.
+    pub release: Release,
+    /// The workflow.
+    pub workflow: Workflow,
+    pub(super) workflow_text: String,
+    /// The tenants, in their order.
+    pub tenants: Vec<PreparedTenant>,
+    pub(super) waves: Vec<u32>,
+    /// The release that tenants are on afterwards; none after a rollback, which leads back to whatever was there.
+    pub(super) arrives_at: Option<Digest>,
+}
+
+/// One tenant of a deploy that can be created.
+pub struct PreparedTenant {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// What it said of itself, where it was asked.
+    pub survey: Option<Survey>,
+    /// What it is to get, or to lose, in order.
+    pub pending: Vec<Pending>,
+    /// Its steps.
+    pub plan: Plan,
+    pub(super) waves: Vec<u32>,
+    pub(super) epoch: Epoch,
+}
+
+/// The dialect that a tenant's database speaks.
+pub(super) const fn dialect(database: Database) -> Option<Dialect> {
+    match database {
+        Database::Postgres => Some(Dialect::Postgres),
+        Database::Sqlite => Some(Dialect::Sqlite),
+        Database::Mysql => None,
+    }
+}
+
+/// What is in force in a tenant: version and digest, and the name for messages.
+pub(super) struct Standing {
+    pub(super) in_force: Vec<(String, String, Digest)>,
+    pub(super) survey: Option<Survey>,
+}
+
+impl Standing {
+    /// As the tenant itself says.
+    pub(super) fn of(survey: Survey) -> Self {
+        let row = |of: &InForce| (of.version.clone(), of.name.clone(), of.digest);
+        Self { in_force: survey.in_force.iter().map(row).collect(), survey: Some(survey) }
+    }
+}
+
+/// Looks at every tenant that the release would change, and freezes the plans.
+pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> Result<Prepared, EngineError> {
+    request.workflow.supported()?;
+    refuse_engines(&request.tenants)?;
+    for dialect in request.tenants.iter().filter_map(|tenant| dialect(tenant.target.engine)).collect::<BTreeSet<_>>() {
+        review(&request.release, dialect)?;
+    }
+    let records = log.records(&request.fleet).await?;
+    let standings = look_at_all(log, gateway, &request, &records).await?;
+    let mut refusals = Vec::new();
+    let mut tenants = Vec::with_capacity(standings.len());
+    for (tenant, standing) in standings {
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(refusal) => {
+                refusals.push(refusal);
+                continue;
+            }
+        };
+        match pending(&request, &tenant.id, &standing) {
+            Ok(pending) => tenants.push((tenant, standing, pending)),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    refusals.extend(same_database(&tenants));
+    if !refusals.is_empty() {
+        return Err(refused(refusals, request.tenants.len()));
+    }
+    refuse_missing_undo(&request, tenants.iter().flat_map(|(_, _, pending)| pending))?;
+    refuse_lost_log(log, &request.disowned, tenants.iter().map(|(_, standing, _)| standing)).await?;
+    let arrives_at = Digest::of(&request.release.to_bytes()?);
+    freeze(request, tenants, &records, Some(arrives_at))
+}
+
+pub(super) fn refused(mut refusals: Vec<Refusal>, of: usize) -> EngineError {
+    refusals.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    refusals.truncate(PREPARE_REFUSALS_MAX);
+    EngineError::Refused { refusals, of }
+}
+
+fn refuse_engines(tenants: &[Tenant]) -> Result<(), EngineError> {
+    let refusals: Vec<Refusal> = tenants
+        .iter()
+        .filter(|tenant| dialect(tenant.target.engine).is_none())
+        .map(|tenant| Refusal {
+            tenant: tenant.id.clone(),
+            code: Code::UnsupportedEngine,
+            message: format!("{} tenants are not supported by this version of Windlass", tenant.target.engine),
+        })
+        .collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refused(refusals, tenants.len())) }
+}
+
+type Looked = Vec<(Tenant, Result<Standing, Refusal>)>;
+
+/// What is in force in every tenant: from the log where it knows and may be trusted, else from the tenant.
+async fn look_at_all(
+    log: &dyn Log,
+    gateway: &dyn Gateway,
+    request: &Request,
+    records: &BTreeMap<TenantId, TenantRecord>,
+) -> Result<Looked, EngineError> {
+    let mut releases = KnownReleases { target: request.release.digest(), seen: BTreeMap::new() };
+    let mut asked = Vec::new();
+    let mut looked: BTreeMap<TenantId, Result<Standing, Refusal>> = BTreeMap::new();
+    for tenant in &request.tenants {
+        let record = records.get(&tenant.id).filter(|record| record.target == target_digest(tenant));
+        let known = match record.and_then(|record| record.release) {
+            None => None,
+            Some(release) => releases.trusted(log, &release, request.survey).await?,
+        };
+        match known {
+            Some(in_force) => {
+                looked.insert(tenant.id.clone(), Ok(Standing { in_force, survey: None }));
+            }
+            None => asked.push(tenant),
+        }
+    }
+    let answers = stream::iter(asked)
+        .map(|tenant| async move { (tenant.id.clone(), gateway.survey(tenant).await) })
+        .buffer_unordered(request.concurrency.max(1))
+        .collect::<Vec<_>>()
+        .await;
+    for (id, answer) in answers {
+        let standing = match answer {
+            Ok(survey) => Ok(Standing::of(survey)),
+            Err(error) => Err(Refusal { tenant: id.clone(), code: error.failure.code, message: error.failure.message }),
+        };
+        looked.insert(id, standing);
+    }
+    let with = |tenant: &Tenant| looked.remove(&tenant.id).map(|standing| (tenant.clone(), standing));
+    Ok(request.tenants.iter().filter_map(with).collect())
+}
+
+/// The releases that the log's records of tenants name, each read once.
+struct KnownReleases {
+    target: Digest,
+    seen: BTreeMap<Digest, (Digest, Vec<(String, String, Digest)>)>,
+}
+
+impl KnownReleases {
+    /// What a tenant recorded on this release has, if that may be relied upon without asking it: a tenant that is on the target has
+    /// nothing to gain from being asked; another is taken at the log's word only where the operator says so.
+    async fn trusted(
+        &mut self,
+        log: &dyn Log,
+        blob: &Digest,
+        survey: SurveyMode,
+    ) -> Result<Option<Vec<(String, String, Digest)>>, EngineError> {
+        if !self.seen.contains_key(blob) {
+            let release = Release::from_bytes(&log.blob(blob).await?)?;
+            self.seen.insert(*blob, (release.digest(), contents(&release)));
+        }
+        let known = self.seen.get(blob).filter(|(digest, _)| *digest == self.target || survey == SurveyMode::Unknown);
+        Ok(known.map(|(_, contents)| contents.clone()))
+    }
+}
+
+fn contents(release: &Release) -> Vec<(String, String, Digest)> {
+    let row =
+        |of: &Migration| (of.version.as_str().to_owned(), of.label().to_owned(), of.digest());
+    release.migrations.iter().map(row).collect()
+}
+
+/// What a record of a tenant was made under: it counts only as long as the tenant is reached by the same means.
+pub(super) fn target_digest(tenant: &Tenant) -> Digest {
+    Digest::of(&serde_json::to_vec(&tenant.target).unwrap_or_default())
+}
+
+/// The migrations that the tenant lacks, after checking those that it has.
+fn pending(request: &Request, tenant: &TenantId, standing: &Standing) -> Result<Vec<Pending>, Refusal> {
+    let refuse = |code, message| Refusal { tenant: tenant.clone(), code, message };
+    let in_force: BTreeMap<&str, (&str, &Digest)> =
+        standing.in_force.iter().map(|(version, name, digest)| (version.as_str(), (name.as_str(), digest))).collect();
+    let known: BTreeSet<&str> = request.release.migrations.iter().map(|of| of.version.as_str()).collect();
+    if let Some((_, (name, _))) = in_force.iter().find(|(version, _)| !known.contains(*version)) {
+        let message =
+            format!("migration {name} is in force and the release does not have it: is this an older release?");
+        return Err(refuse(Code::UnknownApplied, message));
+    }
+    let mut pending = Vec::new();
+    let mut newest_applied = None;
+    for migration in &request.release.migrations {
+        match in_force.get(migration.version.as_str()) {
+            Some((name, digest)) if **digest != migration.digest() => {
+                let message = format!(
+                    "migration {name} was applied as {} and is now {}: write a new migration instead of changing an applied one",
+                    digest.short(),
+                    migration.digest().short()
+                );
+                return Err(refuse(Code::ChangedMigration, message));
+            }
+            Some((name, _)) => newest_applied = Some((*name).to_owned()),
+            None => pending.push(Pending {
+                version: migration.version.as_str().to_owned(),
+                label: migration.label().to_owned(),
+                digest: migration.digest(),
+                change: Change::Apply,
+                undo: undo_source(migration),
+            }),
+        }
+    }
+    if request.out_of_order == OutOfOrder::Refuse
+        && let (Some(first), Some(newest)) = (pending.first(), newest_applied)
+        && request.release.migrations.iter().position(|of| of.label() == first.label)
+            < request.release.migrations.iter().rposition(|of| in_force.contains_key(of.version.as_str()))
+    {
+        let message = format!(
+            "migration {} is pending and the later {newest} is in force; `out_of_order = \"allow\"` under [deploy] lets it through",
+            first.label
+        );
+        return Err(refuse(Code::OutOfOrder, message));
+    }
+    Ok(pending)
+}
+
+fn undo_source(migration: &Migration) -> UndoSource {
+    match migration.undo {
+        Undo::Written(_) => UndoSource::Written,
+        // A missing undo is refused before a plan is made of it, unless the workflow does not promise to unwind.
+        Undo::Irreversible | Undo::Missing => UndoSource::Irreversible,
+    }
+}
+
+type Standings = Vec<(Tenant, Standing, Vec<Pending>)>;
+
+/// Two tenants that are one database would get the release twice: the server itself says who it is.
+fn same_database(tenants: &Standings) -> Vec<Refusal> {
+    let mut first: BTreeMap<&str, &TenantId> = BTreeMap::new();
+    let mut refusals = Vec::new();
+    for (tenant, standing, _) in tenants {
+        let Some(survey) = &standing.survey else { continue };
+        if let Some(other) = first.get(survey.identity.as_str()) {
+            refusals.push(Refusal {
+                tenant: tenant.id.clone(),
+                code: Code::SameDatabase,
+                message: format!("this is the same database as tenant {other}"),
+            });
+        } else {
+            first.insert(&survey.identity, &tenant.id);
+        }
+    }
+    refusals
+}
+
+fn refuse_missing_undo<'a>(
+    request: &Request,
+    pending: impl Iterator<Item = &'a Pending>,
+) -> Result<(), EngineError> {
+    if request.workflow.on_failure.then != Then::Unwind {
+        return Ok(());
+    }
+    let pending: BTreeSet<&str> = pending.map(|of| of.version.as_str()).collect();
+    let missing = |of: &&Migration| of.undo == Undo::Missing && pending.contains(of.version.as_str());
+    let labels: Vec<String> =
+        request.release.migrations.iter().filter(missing).map(|of| of.label().to_owned()).collect();
+    if labels.is_empty() { Ok(()) } else { Err(EngineError::MissingUndo { labels }) }
+}
+
+pub(super) async fn refuse_lost_log(
+    log: &dyn Log,
+    disowned: &BTreeSet<DeployId>,
+    standings: impl Iterator<Item = &Standing>,
+) -> Result<(), EngineError> {
+    let marks: Vec<Option<FenceMark>> =
+        standings.filter_map(|standing| standing.survey.as_ref()).map(|survey| survey.fence.clone()).collect();
+    let mut known = disowned.clone();
+    for deploy in marks.iter().flatten().map(|mark| mark.deploy).collect::<BTreeSet<_>>() {
+        match log.deploy(deploy).await {
+            Ok(_) => {
+                known.insert(deploy);
+            }
+            Err(LogError::DeployUnknown { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match lost::find(&marks, |deploy| known.contains(&deploy)) {
+        None => Ok(()),
+        Some(lost::Lost { deploy, marked, why }) => Err(EngineError::LostLog { deploy, marked, why }),
+    }
+}
+
+/// Makes the plans. Tenants with the same pending set get the same plan.
+pub(super) fn freeze(
+    request: Request,
+    standings: Standings,
+    records: &BTreeMap<TenantId, TenantRecord>,
+    arrives_at: Option<Digest>,
+) -> Result<Prepared, EngineError> {
+    let all: Vec<&Tenant> = standings.iter().map(|(tenant, _, _)| tenant).collect();
+    let (assigned, counts) = waves::assign(&request.workflow, &all)?;
+    let tenants = standings
+        .into_iter()
+        .zip(assigned)
+        .map(|((tenant, standing, pending), waves)| {
+            let in_force =
+                in_force_digest(standing.in_force.iter().map(|(version, _, digest)| (version.as_str(), digest)));
+            let plan =
+                expand(&request.workflow, &Expand { stage: 0, in_force, pending: &pending, release: arrives_at })?;
+            let fence = standing.survey.as_ref().and_then(|survey| survey.fence.as_ref());
+            let epoch = fence.map_or(Epoch(0), |mark| mark.epoch).max(records.get(&tenant.id).map_or(Epoch(0), |of| of.epoch));
+            Ok(PreparedTenant { tenant, survey: standing.survey, pending, plan, waves, epoch })
+        })
+        .collect::<Result<Vec<_>, EngineError>>()?;
+    let Request { fleet, release, workflow, workflow_text, .. } = request;
+    Ok(Prepared { fleet, release, workflow, workflow_text, tenants, waves: counts, arrives_at })
+}
+
+impl Prepared {
+    /// How many tenants would be changed.
+    #[must_use]
+    pub fn changing(&self) -> usize {
+        self.tenants.iter().filter(|of| !of.plan.is_empty()).count()
+    }
+
+    /// What the log is given. Also the answer to "what is in the log": everything that the deploy will ever need but secrets.
+    pub fn into_new_deploy(
+        self,
+        id: DeployId,
+        trigger: Trigger,
+        actor: Actor,
+        by: WorkerId,
+    ) -> Result<NewDeploy, EngineError> {
+        let changing = self.changing() as u64;
+        let release = Blob::new(self.release.to_bytes()?);
+        let workflow = Blob::new(self.workflow_text.into_bytes());
+        let mut plans: BTreeMap<Digest, Blob> = BTreeMap::new();
+        let mut tenants = Vec::with_capacity(self.tenants.len());
+        for of in self.tenants {
+            let plan = Blob::new(of.plan.to_bytes());
+            let mut events = vec![TenantEvent::TenantPlanned { plan: plan.digest, waves: of.waves }];
+            let mut place = Place::Unchanged;
+            if of.plan.is_empty() {
+                let reason = "already there".to_owned();
+                events.push(TenantEvent::TenantFinished { outcome: TenantOutcome::Completed, reason, code: None });
+                place = self.arrives_at.map_or(Place::Unchanged, Place::At);
+            }
+            let summary = TenantState::fold(&of.plan, &events)?.summary(&of.plan);
+            let target = target_digest(&of.tenant);
+            let spec = serde_json::to_string(&of.tenant).unwrap_or_default();
+            tenants.push(NewTenant { id: of.tenant.id, spec, target, epoch: of.epoch, events, summary, place });
+            plans.entry(plan.digest).or_insert(plan);
+        }
+        let created = DeployEvent::DeployCreated {
+            release: release.digest,
+            release_name: self.release.name.clone(),
+            workflow: workflow.digest,
+            workflow_name: self.workflow.name.clone(),
+            tenants: Digest::of_fields("windlass tenants 1", tenants.iter().map(|of| of.spec.as_bytes())),
+            tenant_count: tenants.len() as u64,
+            changing,
+            fleet: self.fleet.clone(),
+            waves: self.waves,
+            trigger,
+            actor,
+        };
+        let blobs = [release, workflow].into_iter().chain(plans.into_values()).collect();
+        Ok(NewDeploy { id, fleet: self.fleet, created, blobs, tenants, by })
+    }
+}

@@ -1,0 +1,84 @@
+//! Who this process is, and whether another one is still there.
+//!
+//! A worker that was killed leaves leases behind. On the same machine its successor need not wait for them to run out: it can see
+//! that the process is gone. The id therefore names the boot, the process namespace, the process and its start, so that a reused
+//! process id, a reboot or another container is never taken for the same worker.
+
+use std::fs;
+
+use crate::base::WorkerId;
+
+/// The id of this process.
+#[must_use]
+pub fn this_worker() -> WorkerId {
+    let pid = std::process::id();
+    let started = start_of(pid).unwrap_or_default();
+    WorkerId(format!("{}/{}/{pid}/{started}", host(), place()))
+}
+
+/// Whether a worker is known to be gone: it ran in this boot and this process namespace, and its process is not there any more.
+/// Anything else is "not known", and its leases run out by themselves.
+#[must_use]
+pub fn is_dead(worker: &WorkerId) -> bool {
+    let mut parts = worker.as_str().rsplitn(4, '/');
+    let (Some(started), Some(pid), Some(at)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let here = place();
+    let Ok(pid) = pid.parse::<u32>() else { return false };
+    if here.is_empty() || at != here || started.is_empty() {
+        return false;
+    }
+    start_of(pid).as_deref() != Some(started)
+}
+
+/// The machine's name, for people.
+#[must_use]
+pub fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned()) } else { name.to_owned() }
+}
+
+/// This boot and this process namespace; empty where the system does not say.
+fn place() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boot: String = boot.trim().chars().filter(char::is_ascii_hexdigit).take(12).collect();
+    let namespace = fs::read_link("/proc/self/ns/pid").ok();
+    let namespace: String = namespace
+        .map(|link| link.to_string_lossy().chars().filter(char::is_ascii_digit).collect())
+        .unwrap_or_default();
+    if boot.is_empty() || namespace.is_empty() { String::new() } else { format!("{boot}.{namespace}") }
+}
+
+/// When a process started, in clock ticks since the boot: field 22 of `/proc/<pid>/stat`. A zombie has ended.
+fn start_of(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let state = rest.next()?;
+    if matches!(state, "Z" | "X" | "x") { None } else { rest.nth(18).map(str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive() {
+        assert!(!is_dead(&this_worker()));
+    }
+
+    #[test]
+    fn a_process_that_was_reaped_is_dead_and_one_elsewhere_is_not_known_to_be() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = WorkerId(format!("h/{}/{}/12345", place(), child.id()));
+        child.wait().unwrap();
+        assert!(is_dead(&id));
+        assert!(!is_dead(&WorkerId(format!("h/elsewhere.1/{}/12345", child.id()))));
+        assert!(!is_dead(&WorkerId("nonsense".into())));
+    }
+
+    #[test]
+    fn a_reused_process_id_is_not_the_old_worker() {
+        assert!(is_dead(&WorkerId(format!("h/{}/{}/1", place(), std::process::id()))));
+    }
+}

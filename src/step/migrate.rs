@@ -1,0 +1,238 @@
+//! `migrate`: one step per pending migration, each one transaction in the tenant database with its ledger row first.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::expand::{Change, Expand, frozen, parameters};
+use super::scripts::Part;
+use super::{Afterwards, Seen, StepContext, StepError, StepKind, Trouble};
+use crate::base::{Code, StepId};
+use crate::saga::event::{Evidence, Half};
+use crate::saga::failure::{ErrorClass, Failure};
+use crate::saga::plan::{Plan, PlannedStep, UndoSource};
+use crate::saga::workflow::{StepDef, parse_duration};
+use crate::tenant::{Applied, Effect, FenceState, Outcome, Probe, SessionError, Unit};
+
+/// How long a lock is waited for unless the workflow says otherwise: short, because whoever waits for a strong lock makes everyone
+/// behind it wait too.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a statement may take unless the workflow says otherwise.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The kind.
+pub(super) struct Migrate;
+
+/// What a workflow may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    lock_timeout: Option<String>,
+    statement_timeout: Option<String>,
+    transaction: Option<String>,
+}
+
+/// What the plan keeps of one migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateWith {
+    /// Which migration.
+    pub version: String,
+    /// Its label.
+    pub label: String,
+    /// Which way it goes.
+    pub change: Change,
+    /// How long a lock is waited for, in milliseconds.
+    pub lock_timeout_ms: u64,
+    /// How long a statement may take, in milliseconds.
+    pub statement_timeout_ms: u64,
+}
+
+impl MigrateWith {
+    /// What a planned step keeps; an error if it is none of this kind.
+    pub fn of(step: &PlannedStep) -> Result<Self, Failure> {
+        serde_json::from_value(step.with.clone()).map_err(|error| {
+            let message = format!("the plan's step {} cannot be read: {error}", step.id);
+            Failure::new(ErrorClass::Permanent, Code::LogCorrupt, message)
+        })
+    }
+}
+
+#[async_trait]
+impl StepKind for Migrate {
+    fn name(&self) -> &'static str {
+        "migrate"
+    }
+
+    fn summary(&self) -> &'static str {
+        "every pending migration, each in one transaction with its ledger row; undone by its undo script"
+    }
+
+    fn expand(&self, def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepError> {
+        let given: Parameters = parameters(def)?;
+        let at = |reason: String| StepError::BadParameters { step: def.id.to_string(), line: def.line, reason };
+        let duration = |text: Option<String>, otherwise| match text {
+            None => Ok(otherwise),
+            Some(text) => parse_duration(&text).filter(|duration| !duration.is_zero()).ok_or_else(|| {
+                at(format!("{text:?} is not a duration above zero: write 500ms, 30s, 15m or 2h"))
+            }),
+        };
+        match given.transaction.as_deref() {
+            None | Some("migration") => {}
+            Some("tenant") => {
+                let feature = "transaction = \"tenant\"".to_owned();
+                return Err(StepError::Unsupported { step: def.id.to_string(), line: def.line, feature });
+            }
+            Some(other) => return Err(at(format!("transaction is \"migration\" or \"tenant\", not {other:?}"))),
+        }
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let lock_timeout_ms = millis(duration(given.lock_timeout, LOCK_TIMEOUT)?);
+        let statement_timeout_ms = millis(duration(given.statement_timeout, STATEMENT_TIMEOUT)?);
+        let step = |pending: &super::Pending| PlannedStep {
+            id: StepId(format!("{}:{}", def.id, pending.label)),
+            uses: self.name().to_owned(),
+            stage: cx.stage,
+            needs: Vec::new(),
+            digest: Some(pending.digest),
+            undo: pending.undo,
+            with: frozen(&MigrateWith {
+                version: pending.version.clone(),
+                label: pending.label.clone(),
+                change: pending.change,
+                lock_timeout_ms,
+                statement_timeout_ms,
+            }),
+        };
+        Ok(cx.pending.iter().map(step).collect())
+    }
+
+    /// A crash before the commit leaves the tenant as it was, without a ledger row; after it, the row stands and the next look
+    /// finds it. There is nothing in between.
+    async fn act(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+        run(step, Half::Act, cx).await
+    }
+
+    async fn undo(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+        if step.undo == UndoSource::Irreversible {
+            let label = MigrateWith::of(step)?.label;
+            let message = format!(
+                "migration {label} is irreversible: it stays, and so does every migration of this deploy before it"
+            );
+            return Err(Failure::new(ErrorClass::Permanent, Code::Irreversible, message).into());
+        }
+        run(step, Half::Undo, cx).await
+    }
+
+    /// The ledger row says. Opening the session has ended every earlier one, so nobody can write it any more, but for a packet that
+    /// was on its way: where the step is not to be repeated, a tombstone takes the key.
+    async fn probe(
+        &self,
+        step: &PlannedStep,
+        half: Half,
+        afterwards: Afterwards,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Seen, Trouble> {
+        let key = cx.key(&step.id, half);
+        match (cx.session.probe(&key), afterwards) {
+            (Probe::Applied(_), _) => Ok(Seen::Applied),
+            (Probe::NotApplied, Afterwards::Forgo) => {
+                cx.session.void(&key).await?;
+                Ok(Seen::NotApplied)
+            }
+            (Probe::NotApplied | Probe::Void, _) => Ok(Seen::NotApplied),
+        }
+    }
+}
+
+async fn run(step: &PlannedStep, half: Half, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+    let with = MigrateWith::of(step)?;
+    let Some(scripts) = cx.scripts.get(&with.version) else {
+        let message = format!("the release in the log has no migration {}", with.label);
+        return Err(Failure::new(ErrorClass::Permanent, Code::LogCorrupt, message).into());
+    };
+    let effect = match (with.change, half) {
+        (Change::Apply, Half::Act) | (Change::Revert, Half::Undo) => Effect::Apply,
+        (Change::Revert, Half::Act) | (Change::Apply, Half::Undo) => Effect::Revert,
+    };
+    let part = match effect {
+        Effect::Apply => Some(&scripts.up),
+        Effect::Revert | Effect::Void => scripts.undo.as_ref(),
+    };
+    let Some(part) = part else {
+        let message = format!("migration {} has no undo", with.label);
+        return Err(Failure::new(ErrorClass::Permanent, Code::MissingUndo, message).into());
+    };
+    let key = cx.key(&step.id, half);
+    let unit = Unit {
+        effect,
+        version: with.version.clone(),
+        name: with.label.clone(),
+        digest: scripts.digest,
+        statements: part.statements.clone(),
+        sets_session: part.sets_session,
+        foreign_keys: part.foreign_keys,
+        fence: fence_after(cx.plan, &step.id, half),
+        key,
+    };
+    if !matches!(cx.session.probe(&unit.key), Probe::Applied(_)) {
+        fits(&unit, cx)?;
+    }
+    let begun = Instant::now();
+    let applied = cx.session.apply(&unit).await.map_err(|error| explain(error, &with, half, part))?;
+    Ok(Evidence {
+        digest: Some(part.digest),
+        statements: u32::try_from(part.statements.len()).unwrap_or(u32::MAX),
+        elapsed_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        probed: applied == Applied::Before,
+        note: None,
+    })
+}
+
+/// Refuses to apply what is in force, and to take away what is not: somebody else has been at this tenant since it was planned.
+fn fits(unit: &Unit, cx: &StepContext<'_>) -> Result<(), Failure> {
+    let in_force = cx.session.in_force().iter().any(|migration| migration.version == unit.version);
+    let problem = match (unit.effect, in_force) {
+        (Effect::Apply, true) => "is in force already",
+        (Effect::Revert, false) => "is not in force",
+        _ => return Ok(()),
+    };
+    let message = format!(
+        "migration {} {problem}, though not by this deploy: the tenant has changed since it was planned",
+        unit.name
+    );
+    Err(Failure::new(ErrorClass::Permanent, Code::PlanOutdated, message))
+}
+
+/// What the fence row says once a step is in: whether it was this deploy's last one here.
+fn fence_after(plan: &Plan, id: &StepId, half: Half) -> FenceState {
+    let mut effective = plan.steps().iter().filter(|step| step.undo != UndoSource::NoEffect).map(|step| &step.id);
+    match half {
+        Half::Act if effective.next_back() == Some(id) => FenceState::Done,
+        Half::Undo if effective.next() == Some(id) => FenceState::Undone,
+        _ => FenceState::Open,
+    }
+}
+
+/// Says which migration, which statement, and how it begins.
+fn explain(error: SessionError, with: &MigrateWith, half: Half, part: &Part) -> Trouble {
+    let mut failure = error.failure;
+    let what = match half {
+        Half::Act => format!("migration {}", with.label),
+        Half::Undo => format!("the undo of migration {}", with.label),
+    };
+    let statement = failure.statement.and_then(|number| {
+        let text = part.statements.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+        let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(60).collect();
+        Some(format!(" at statement {number} of {} ({line})", part.statements.len()))
+    });
+    let server_code = failure.server_code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();
+    let ended = match error.outcome {
+        Outcome::NoEffect => "failed",
+        Outcome::Unknown => "was interrupted",
+    };
+    let message = format!("{what} {ended}{}: {server_code}{}", statement.unwrap_or_default(), failure.message);
+    let shortened = Failure::new(failure.class, failure.code, message);
+    failure.message = shortened.message;
+    Trouble { failure, outcome: error.outcome }
+}

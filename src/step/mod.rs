@@ -1,0 +1,134 @@
+//! The kinds of step: how each acts, is undone, and is looked for.
+//!
+//! A kind is one file here and one line in [`kind`]. It is told to act only after the start is durable in the log, and may act again
+//! under the same key after a crash: so whatever it does outside the log, it does in one transaction with the ledger row of its key,
+//! or it changes nothing.
+
+mod check;
+mod error;
+mod expand;
+mod migrate;
+mod preflight;
+mod scripts;
+mod switch;
+
+use async_trait::async_trait;
+
+pub use self::error::StepError;
+pub use self::expand::{Change, Expand, Pending, expand};
+pub use self::migrate::MigrateWith;
+pub use self::preflight::in_force_digest;
+pub use self::scripts::Scripts;
+pub(crate) use self::switch::NAME as SWITCH;
+use crate::base::{DeployId, StepId};
+use crate::saga::event::{Evidence, Half};
+use crate::saga::failure::Failure;
+use crate::saga::plan::{Plan, PlannedStep};
+use crate::saga::workflow::StepDef;
+use crate::tenant::{LedgerKey, Outcome, Session, SessionError};
+
+/// What a step is carried out with.
+pub struct StepContext<'a> {
+    /// The deploy.
+    pub deploy: DeployId,
+    /// The tenant's plan, of which the step is one.
+    pub plan: &'a Plan,
+    /// The statements of the release, for this tenant's dialect.
+    pub scripts: &'a Scripts,
+    /// The open session.
+    pub session: &'a mut dyn Session,
+}
+
+impl StepContext<'_> {
+    /// The ledger key of a step of this deploy.
+    #[must_use]
+    pub fn key(&self, step: &StepId, half: Half) -> LedgerKey {
+        LedgerKey { deploy: self.deploy, step: step.clone(), half }
+    }
+}
+
+/// Why an act or an undo did not succeed.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// What happened.
+    pub failure: Failure,
+    /// Whether it may have taken effect.
+    pub outcome: Outcome,
+}
+
+impl From<SessionError> for Trouble {
+    fn from(error: SessionError) -> Self {
+        Self { failure: error.failure, outcome: error.outcome }
+    }
+}
+
+impl From<Failure> for Trouble {
+    /// A failure that Windlass itself has seen before anything was sent.
+    fn from(failure: Failure) -> Self {
+        Self { failure, outcome: Outcome::NoEffect }
+    }
+}
+
+/// What a look for evidence found; an error means that it could not look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It took effect.
+    Applied,
+    /// It did not.
+    NotApplied,
+}
+
+/// What becomes of a step that is found not to have taken effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It will be tried again.
+    Repeat,
+    /// It never will: a late packet of the earlier try must not bring it about.
+    Forgo,
+}
+
+/// One kind of step.
+#[async_trait]
+pub trait StepKind: Send + Sync {
+    /// The name used in `uses`.
+    fn name(&self) -> &'static str;
+
+    /// One line for `windlass workflow show`.
+    fn summary(&self) -> &'static str;
+
+    /// The steps that a workflow's step becomes for one tenant, in order, each waiting for the one before; their ids start with the
+    /// workflow's. Refuses parameters that it does not know.
+    fn expand(&self, def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepError>;
+
+    /// Acts.
+    async fn act(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble>;
+
+    /// Undoes. Called only for steps whose undo is not [`crate::saga::plan::UndoSource::NoEffect`].
+    async fn undo(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+        let _ = (step, cx);
+        Ok(Evidence::default())
+    }
+
+    /// Looks for evidence of an act or an undo that was announced and has no known end.
+    ///
+    /// The default is for kinds without an effect: having done nothing, they can be done again.
+    async fn probe(
+        &self,
+        step: &PlannedStep,
+        half: Half,
+        afterwards: Afterwards,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Seen, Trouble> {
+        let _ = (step, half, afterwards, cx);
+        Ok(Seen::NotApplied)
+    }
+}
+
+/// Every kind there is.
+pub const KINDS: &[&dyn StepKind] = &[&preflight::Preflight, &migrate::Migrate, &check::Check, &switch::Switch];
+
+/// The kind with this name.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static dyn StepKind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
