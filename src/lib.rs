@@ -5,3 +5,4 @@
 //! `engine` · `cli`.
 
 pub mod base;
+pub mod fleet;
