@@ -5,4 +5,5 @@
 //! `engine` · `cli`.
 
 pub mod base;
+pub mod config;
 pub mod fleet;

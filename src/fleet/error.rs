@@ -15,6 +15,8 @@ pub enum Subject {
     },
     /// That of the catalog database, which the list of tenants is read from.
     Catalog,
+    /// That of the log, as `windlass.toml` names it.
+    Log,
 }
 
 impl fmt::Display for Subject {
@@ -22,6 +24,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Tenant { id } => write!(f, "tenant {id}"),
             Self::Catalog => f.write_str("the catalog database"),
+            Self::Log => f.write_str("the log"),
         }
     }
 }

@@ -161,7 +161,9 @@ impl SecretResolver {
                 Some(source) => return Ok(source.password(id).await?.expose().to_owned()),
                 None => Err("the fleet's source is not at hand here".to_owned()),
             },
-            (Reference::Source, Subject::Catalog) => Err("only a tenant's password comes from the source".to_owned()),
+            (Reference::Source, Subject::Catalog | Subject::Log) => {
+                Err("only a tenant's password comes from the source".to_owned())
+            }
             (Reference::Column { .. }, _) => Err("a column has a value only while the source is read".to_owned()),
         };
         value.map_err(|reason| FleetError::SecretUnresolved {

@@ -198,8 +198,11 @@ impl SourceUrl {
         Ok(Some(Secret::new(password)))
     }
 
-    /// This URL, for use at once: the catalog's.
-    pub(super) async fn resolve(
+    /// This URL, for use at once: the catalog's, the log's. Relative paths start from `base_dir`.
+    ///
+    /// # Errors
+    /// WL0003 naming the reference that leads nowhere; WL0205 when this is no valid URL.
+    pub async fn resolve(
         &self,
         subject: &Subject,
         base_dir: &Path,
