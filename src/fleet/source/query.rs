@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Column as _, Connection as _, Row as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, Column as _, Connection as _, Row as _, TypeInfo as _, ValueRef as _};
 use tokio::time::timeout;
 
 use super::row::Table;
@@ -44,7 +44,11 @@ impl Failure {
     fn said(&self, on: &ResolvedUrl) -> String {
         match self {
             // Scrubbed: a driver may repeat what it was connected with.
-            Self::Driver(error) => on.redact(&error.to_string()),
+            Self::Driver(error) => match error.as_database_error() {
+                // Its `Display` adds a line of the server's own source code.
+                Some(said) => on.redact(said.message()),
+                None => on.redact(&error.to_string()),
+            },
             Self::Slow { what, limit } => format!("{what} took longer than {} s", limit.as_secs()),
             Self::Other(reason) => on.redact(reason),
         }
@@ -121,7 +125,14 @@ fn postgres_cells(row: &PgRow) -> Result<Vec<Option<String>>, Failure> {
             if value.is_null() {
                 return Ok(None);
             }
-            value.as_str().map(|text| Some(text.to_owned())).map_err(|_| not_text(row.column(at).name()))
+            let text = value.as_str().map_err(|_| not_text(row.column(at).name()))?;
+            // The server writes t and f, people `label.canary = true`.
+            let text = match (value.type_info().name(), text) {
+                ("BOOL", "t") => "true",
+                ("BOOL", "f") => "false",
+                _ => text,
+            };
+            Ok(Some(text.to_owned()))
         })
         .collect()
 }
