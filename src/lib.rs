@@ -5,6 +5,8 @@
 //! `engine` · `cli`.
 
 pub mod base;
+pub mod config;
+pub mod fleet;
 pub mod log;
 pub mod release;
 pub mod saga;

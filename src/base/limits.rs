@@ -62,3 +62,18 @@ pub const PREPARE_REFUSALS_MAX: usize = 1_000;
 
 /// Starts of one step on one tenant, retries after crashes included; beyond it the step has failed.
 pub const STARTS_PER_STEP_MAX: u32 = 100;
+
+/// Physical servers whose budgets one worker keeps apart at once.
+pub const SERVERS_MAX: usize = 10_000;
+
+/// How long reading the list of tenants from a catalog database may take, after the connection is open.
+pub const SOURCE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How soon a source may be read again because a password was missing from the last reading.
+pub const SOURCE_REREAD_MIN: Duration = Duration::from_secs(10);
+
+/// Bytes of a selector.
+pub const SELECTOR_BYTES_MAX: usize = 64 * 1024;
+
+/// Parentheses and `not`s inside each other in a selector.
+pub const SELECTOR_DEPTH_MAX: usize = 64;
