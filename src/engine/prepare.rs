@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::{lost, waves};
+use crate::saga::chain::tenants_digest;
 use crate::base::limits::PREPARE_REFUSALS_MAX;
 use crate::base::{Code, DeployId, Digest, Epoch, TenantId, WorkerId};
 use crate::fleet::{Engine as Database, Tenant};
@@ -424,7 +425,7 @@ impl Prepared {
             release_name: self.release.name.clone(),
             workflow: workflow.digest,
             workflow_name: self.workflow.name.clone(),
-            tenants: Digest::of_fields("windlass tenants 1", tenants.iter().map(|of| of.spec.as_bytes())),
+            tenants: tenants_digest(tenants.iter().map(|of| of.spec.as_str())),
             tenant_count: tenants.len() as u64,
             changing,
             fleet: self.fleet.clone(),

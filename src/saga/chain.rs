@@ -47,6 +47,12 @@ pub fn seal(deploy: DeployId, own: (Seq, Digest), tenants: &[(TenantId, Seq, Dig
     level[0]
 }
 
+/// The digest of a deploy's tenant list: how each is reached, as stored, in the deploy's order.
+#[must_use]
+pub fn tenants_digest<'a>(specs: impl IntoIterator<Item = &'a str>) -> Digest {
+    Digest::of_fields("windlass tenants 1", specs.into_iter().map(str::as_bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

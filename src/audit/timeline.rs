@@ -1,0 +1,154 @@
+//! What happened, in the order in which the log took it down.
+
+use serde::Serialize;
+
+use crate::base::{DeployId, TenantId, Timestamp, WorkerId};
+use crate::log::{Log, LogError, TailEvent};
+use crate::saga::event::{Actor, Cause, DeployEvent, Event, Found, Half, Resolution, TenantEvent, Trigger};
+use crate::saga::failure::Retry;
+
+/// Events read at a time.
+const PAGE: usize = 1_000;
+
+/// One event, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// Its place in the log as a whole.
+    pub position: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// By which worker.
+    pub by: WorkerId,
+    /// Whose stream; none for the deploy's own.
+    pub tenant: Option<TenantId>,
+    /// What happened, in words.
+    pub what: String,
+    /// What happened, as stored.
+    pub event: Event,
+}
+
+/// The events of a deploy, or of one tenant in it, from the first to the last.
+pub async fn timeline(log: &dyn Log, deploy: DeployId, tenant: Option<&TenantId>) -> Result<Vec<Line>, LogError> {
+    let mut lines = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = log.tail(deploy, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(lines) };
+        after = last.position;
+        let wanted = |event: &TailEvent| tenant.is_none() || event.stream.tenant.as_ref() == tenant;
+        lines.extend(page.into_iter().filter(wanted).map(Line::of));
+    }
+}
+
+impl Line {
+    /// Puts an event into words.
+    #[must_use]
+    pub fn of(event: TailEvent) -> Self {
+        let what = match &event.recorded.event {
+            Event::Deploy(of) => deploy_words(of),
+            Event::Tenant(of) => tenant_words(of),
+        };
+        Self {
+            position: event.position,
+            at: event.recorded.at,
+            by: event.recorded.by,
+            tenant: event.stream.tenant,
+            what,
+            event: event.recorded.event,
+        }
+    }
+}
+
+fn actor(of: &Actor) -> String {
+    format!("{}@{}", of.name, of.host)
+}
+
+/// Why something turned, in words.
+#[must_use]
+pub fn cause_words(cause: &Cause) -> String {
+    match cause {
+        Cause::TenantFailed { tenant, failure, .. } => {
+            format!("tenant {tenant}: {} [{}]", failure.message, failure.code)
+        }
+        Cause::DeployTurned => "the deploy has turned".to_owned(),
+        Cause::Operator { actor: who, reason } => format!("{} said so: {reason}", actor(who)),
+    }
+}
+
+fn deploy_words(event: &DeployEvent) -> String {
+    match event {
+        DeployEvent::DeployCreated {
+            release_name, workflow_name, tenant_count, changing, trigger, actor: who, ..
+        } => {
+            let what = match trigger {
+                Trigger::Command => format!("release {release_name}"),
+                Trigger::Rollback { of } => format!("rollback of deploy {of}"),
+            };
+            let who = actor(who);
+            format!("created by {who}: {what}, workflow {workflow_name}, {tenant_count} tenants, {changing} to change")
+        }
+        DeployEvent::StageEntered { stage } => format!("stage {} entered", stage + 1),
+        DeployEvent::WaveOpened { stage, wave } => format!("wave {} of stage {} opened", wave + 1, stage + 1),
+        DeployEvent::DirectionSet { direction, cause } => {
+            format!("direction set to {}: {}", word(direction), cause_words(cause))
+        }
+        DeployEvent::DeployFinished { outcome, account } => {
+            let counts: Vec<String> = account.iter().map(|(end, count)| format!("{count} {}", word(end))).collect();
+            format!("finished: {} ({})", word(outcome), counts.join(", "))
+        }
+        DeployEvent::Sealed { root } => format!("sealed under {root}"),
+    }
+}
+
+fn tenant_words(event: &TenantEvent) -> String {
+    let again = |retry: &Retry| match retry {
+        Retry::No => String::new(),
+        Retry::At(at) => format!(", to be tried again at {at}"),
+    };
+    match event {
+        TenantEvent::TenantPlanned { plan, .. } => format!("planned ({})", plan.short()),
+        TenantEvent::StepStarted { step, attempt } => format!("{step} started, try {attempt}"),
+        TenantEvent::StepProbed { step, half, found } => {
+            let which = match half {
+                Half::Act => "",
+                Half::Undo => "the undo of ",
+            };
+            let what = match found {
+                Found::Applied => "it took effect".to_owned(),
+                Found::NotApplied => "it did not take effect".to_owned(),
+                Found::Unknown { failure, retry } => format!("not known: {}{}", failure.message, again(retry)),
+            };
+            format!("looked for {which}{step}: {what}")
+        }
+        TenantEvent::StepSucceeded { step, evidence } => {
+            let note = evidence.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+            format!("{step} succeeded in {} ms{note}", evidence.elapsed_ms)
+        }
+        TenantEvent::StepFailed { step, failure, retry } => {
+            format!("{step} failed: {} [{}]{}", failure.message, failure.code, again(retry))
+        }
+        TenantEvent::StepSkipped { step, reason } => format!("{step} skipped: {reason}"),
+        TenantEvent::TenantTurned { cause } => format!("turned: {}", cause_words(cause)),
+        TenantEvent::UndoStarted { step, attempt } => format!("undo of {step} started, try {attempt}"),
+        TenantEvent::UndoSucceeded { step, evidence } => format!("{step} undone in {} ms", evidence.elapsed_ms),
+        TenantEvent::UndoFailed { step, failure, retry } => {
+            format!("undo of {step} failed: {} [{}]{}", failure.message, failure.code, again(retry))
+        }
+        TenantEvent::UndoSkipped { step, reason } => format!("nothing to undo of {step}: {reason}"),
+        TenantEvent::TenantResolved { step, resolution, actor: who, reason } => {
+            let how = match resolution {
+                Resolution::Retry => "to be tried again",
+                Resolution::Undone => "undone",
+                Resolution::Applied => "applied",
+            };
+            format!("{step} settled as {how} by {}: {reason}", actor(who))
+        }
+        TenantEvent::TenantFinished { outcome, reason, .. } => format!("{}: {reason}", word(outcome)),
+    }
+}
+
+/// An enum's written form, which is the word that people know.
+fn word<T: Serialize>(value: &T) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().replace('_', " ")
+}
