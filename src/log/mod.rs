@@ -4,6 +4,7 @@
 
 mod api;
 mod error;
+mod memory;
 mod rules;
 mod sqlite;
 
@@ -12,4 +13,5 @@ pub use api::{
     TenantRecord, TenantRow,
 };
 pub use error::{AppendError, CreateError, LogError};
+pub use memory::MemoryLog;
 pub use sqlite::{SqliteLog, SqliteOptions};
