@@ -1,6 +1,6 @@
 //! What can go wrong with the log.
 
-use crate::base::{Code, Coded, DeployId, Digest, Epoch, Seq};
+use crate::base::{Code, Coded, DeployId, Digest, Epoch, Seq, TenantId};
 use crate::saga::event::StreamId;
 
 /// The log cannot answer.
@@ -68,6 +68,22 @@ pub enum LogError {
         /// As asked for.
         text: String,
     },
+    /// The deploy is there, and this tenant is not in it.
+    #[error("deploy {deploy} has no tenant {tenant}")]
+    TenantUnknown {
+        /// The deploy.
+        deploy: DeployId,
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// What was asked for can never be right: a mistake of the program, not of the log. Nothing was changed.
+    #[error("the log refuses {place}: {reason}")]
+    Refused {
+        /// Which stream or part.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl Coded for LogError {
@@ -81,12 +97,15 @@ impl Coded for LogError {
             LogError::BlobMissing { .. } => Code::BlobMissing,
             LogError::BlobAltered { .. } => Code::BlobAltered,
             LogError::DeployUnknown { .. } => Code::DeployUnknown,
+            LogError::TenantUnknown { .. } => Code::UnknownTenant,
+            LogError::Refused { .. } => Code::IllegalEvent,
         }
     }
 
     fn next(&self) -> Option<String> {
         Some(
             match self {
+                LogError::TenantUnknown { deploy, .. } => return Some(format!("windlass status {deploy}")),
                 LogError::Unavailable { .. } => "windlass doctor",
                 LogError::Newer { .. } => "install the Windlass that wrote it, or a later one",
                 LogError::Full { .. } => "make room on the log's disk, then: windlass resume",
@@ -95,6 +114,7 @@ impl Coded for LogError {
                     "windlass audit verify"
                 }
                 LogError::DeployUnknown { .. } => "windlass status --all",
+                LogError::Refused { .. } => "windlass audit verify",
             }
             .to_owned(),
         )

@@ -4,9 +4,14 @@
 
 mod api;
 mod error;
+mod memory;
+mod rules;
+mod sqlite;
 
 pub use api::{
     Append, Blob, Claim, DeployRow, LeaseAfter, Log, NewDeploy, NewTenant, RawEvent, RawStream, TailEvent, TenantQuery,
     TenantRecord, TenantRow,
 };
 pub use error::{AppendError, CreateError, LogError};
+pub use memory::MemoryLog;
+pub use sqlite::{SqliteLog, SqliteOptions};
