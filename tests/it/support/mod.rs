@@ -1,1 +1,3 @@
 //! Helpers of the tests: private servers, temporary projects, the real binary.
+
+pub mod postgres;

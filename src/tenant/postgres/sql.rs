@@ -1,0 +1,301 @@
+//! The texts that are sent. Values stand inside them, since the simple protocol has no parameters; they get there through
+//! [`literal`] and [`identifier`] and no other way.
+
+use std::fmt::Write as _;
+
+use crate::base::limits::LEDGER_ROWS_MAX;
+use crate::base::{Digest, Epoch};
+use crate::tenant::ledger::{NewRow, effect_text, half_text, state_text};
+use crate::tenant::session::{Effect, FenceState, LedgerKey, Opening, SetsSession, Unit};
+
+/// What our own errors begin with. Raised by a cast that fails, since a plain statement has no other way to raise.
+pub(super) const FENCED: &str = "windlass-fenced:";
+/// The guard's error.
+pub(super) const BROKEN: &str = "windlass-transaction-broken:";
+
+/// A text as an SQL literal, whatever `standard_conforming_strings` says. A NUL, which no text of the server can hold, becomes
+/// U+FFFD.
+pub(super) fn literal(text: &str) -> String {
+    let escaped = text.replace('\0', "\u{fffd}").replace('\'', "''");
+    if escaped.contains('\\') { format!(" E'{}'", escaped.replace('\\', "\\\\")) } else { format!("'{escaped}'") }
+}
+
+/// A name as a quoted identifier.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('\0', "\u{fffd}").replace('"', "\"\""))
+}
+
+/// The names of our two tables.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) fence: String,
+    pub(super) ledger: String,
+}
+
+impl Names {
+    /// In a schema; or wherever the search path finds them, until an opening has resolved that: a migration that changes the
+    /// search path must not move our tables.
+    pub(super) fn in_schema(schema: Option<&str>) -> Self {
+        let prefix = schema.map(|schema| format!("{}.", identifier(schema))).unwrap_or_default();
+        Self { fence: format!("{prefix}windlass_fence"), ledger: format!("{prefix}windlass_ledger") }
+    }
+}
+
+/// Makes the tables. Ends a transaction first: an opening that found none was inside one.
+pub(super) fn create_tables(names: &Names) -> String {
+    let Names { fence, ledger } = names;
+    format!(
+        "ROLLBACK;
+CREATE TABLE IF NOT EXISTS {fence} (
+    id smallint PRIMARY KEY CHECK (id = 1),
+    epoch bigint NOT NULL,
+    log_id uuid NOT NULL,
+    deploy_id uuid NOT NULL,
+    tenants bigint NOT NULL,
+    state text NOT NULL CHECK (state IN ('open', 'done', 'undone')),
+    worker text NOT NULL,
+    backend_pid integer NOT NULL,
+    backend_start timestamptz NOT NULL,
+    former_pid integer,
+    former_start timestamptz,
+    raised_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS {ledger} (
+    position bigint NOT NULL UNIQUE CHECK (position > 0),
+    deploy_id uuid NOT NULL,
+    step_id text NOT NULL,
+    half text NOT NULL CHECK (half IN ('act', 'undo')),
+    version text NOT NULL,
+    name text NOT NULL,
+    digest text NOT NULL,
+    effect text NOT NULL CHECK (effect IN ('apply', 'revert', 'void')),
+    epoch bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (deploy_id, step_id, half)
+)"
+    )
+}
+
+/// The opening, in one message: raise the fence and commit that; then, in a transaction of its own that cannot see the world as it
+/// was before, name the sessions that have to end; then read the ledger, which is final if none has to.
+pub(super) fn open(names: &Names, opening: &Opening, prefix: &str) -> String {
+    let Names { fence, .. } = names;
+    let (epoch, tenants) = (opening.epoch, opening.tenants);
+    let log = literal(&opening.log.to_string());
+    let deploy = literal(&opening.deploy.to_string());
+    let worker = literal(opening.worker.as_str());
+    format!(
+        "BEGIN;
+SELECT epoch::text AS windlass_held FROM {fence} WHERE id = 1 FOR UPDATE;
+INSERT INTO {fence} AS f (id, epoch, log_id, deploy_id, tenants, state, worker, backend_pid, backend_start)
+VALUES (1, {epoch}, {log}, {deploy}, {tenants}, 'open', {worker}, pg_backend_pid(),
+        (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())))
+ON CONFLICT (id) DO UPDATE SET
+    epoch = excluded.epoch, log_id = excluded.log_id, deploy_id = excluded.deploy_id, tenants = excluded.tenants,
+    state = CASE WHEN f.deploy_id = excluded.deploy_id THEN f.state ELSE 'open' END, worker = excluded.worker,
+    former_pid = f.backend_pid, former_start = f.backend_start,
+    backend_pid = excluded.backend_pid, backend_start = excluded.backend_start, raised_at = clock_timestamp()
+WHERE f.epoch < excluded.epoch
+   OR (f.epoch = excluded.epoch AND f.deploy_id = excluded.deploy_id AND f.worker = excluded.worker)
+RETURNING f.state AS windlass_raised;
+COMMIT;
+{facts};
+{others};
+{ledger}",
+        facts = facts(names),
+        others = others(names, prefix),
+        ledger = ledger(names),
+    )
+}
+
+/// The server's version, and the schema in which our tables are.
+fn facts(names: &Names) -> String {
+    format!(
+        "SELECT split_part(current_setting('server_version'), ' ', 1) AS windlass_server,
+       (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = to_regclass({fence}))",
+        fence = literal(&names.fence)
+    )
+}
+
+/// The sessions of earlier workers on this tenant: by name, and the fence's former holder also under another name, which its
+/// migration may have given it. The start tells a process id that was used again.
+pub(super) fn others(names: &Names, prefix: &str) -> String {
+    format!(
+        "SELECT a.pid::text AS windlass_other, a.backend_start::text, a.application_name
+FROM pg_stat_activity a LEFT JOIN {fence} f ON f.id = 1
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+  AND (starts_with(a.application_name, {prefix}) OR (a.pid = f.former_pid AND a.backend_start = f.former_start))",
+        fence = names.fence,
+        prefix = literal(prefix),
+    )
+}
+
+/// The whole ledger.
+pub(super) fn ledger(names: &Names) -> String {
+    format!("{} ORDER BY position LIMIT {}", ledger_rows(names), LEDGER_ROWS_MAX + 1)
+}
+
+fn ledger_rows(names: &Names) -> String {
+    format!(
+        "SELECT position::text AS windlass_row, deploy_id::text, step_id, half, version, name, digest, effect, epoch::text,
+       {AT_MS} FROM {ledger}",
+        ledger = names.ledger
+    )
+}
+
+const AT_MS: &str = "floor(extract(epoch FROM at) * 1000)::bigint::text";
+
+/// One row of the ledger.
+pub(super) fn ledger_row(names: &Names, key: &LedgerKey) -> String {
+    format!("{} WHERE {}", ledger_rows(names), key_is(key))
+}
+
+/// The fence row.
+pub(super) fn fence(names: &Names) -> String {
+    format!(
+        "SELECT epoch::text AS windlass_mark, log_id::text, deploy_id::text, tenants::text, state FROM {} WHERE id = 1",
+        names.fence
+    )
+}
+
+/// Ends sessions, and lets the server wait for each of them, at most `wait_ms`. In a transaction of its own, since the server
+/// shows one transaction the same sessions all the time.
+pub(super) fn terminate(sessions: &[(i32, Option<String>)], wait_ms: u64) -> String {
+    let which: Vec<String> = sessions
+        .iter()
+        .map(|(pid, start)| {
+            let start = start.as_deref().map_or("NULL".to_owned(), literal);
+            format!("(a.pid = {pid} AND a.backend_start IS NOT DISTINCT FROM {start}::timestamptz)")
+        })
+        .collect();
+    format!(
+        "BEGIN; SET LOCAL statement_timeout = 0;
+SELECT pg_terminate_backend(a.pid, {wait_ms})::text AS windlass_ended FROM pg_stat_activity a WHERE {};
+COMMIT",
+        which.join(" OR ")
+    )
+}
+
+fn key_is(key: &LedgerKey) -> String {
+    let (deploy, step) = (literal(&key.deploy.to_string()), literal(key.step.as_str()));
+    format!("deploy_id = {deploy} AND step_id = {step} AND half = '{}'", half_text(key.half))
+}
+
+/// Inserts a ledger row, unless the fence is no longer ours. The fence is read without a lock: a successor raises it and then ends
+/// this session, and must not have to wait for this transaction to be able to.
+fn insert_row(names: &Names, opening: &Opening, row: &NewRow<'_>) -> String {
+    let Names { fence, ledger } = names;
+    let NewRow { position, key, version, name, digest, effect, epoch } = row;
+    format!(
+        "INSERT INTO {ledger} (position, deploy_id, step_id, half, version, name, digest, effect, epoch)
+VALUES ({position}, {deploy}, {step}, '{half}', {version}, {name}, '{digest}', '{effect}',
+    CASE WHEN EXISTS (SELECT FROM {fence} WHERE id = 1 AND epoch = {epoch} AND deploy_id = {ours}) THEN {epoch}
+    ELSE ('{FENCED}' || coalesce((SELECT epoch::text FROM {fence} WHERE id = 1), 'nobody'))::bigint END)",
+        deploy = literal(&key.deploy.to_string()),
+        step = literal(key.step.as_str()),
+        half = half_text(key.half),
+        version = literal(version),
+        name = literal(name),
+        effect = effect_text(*effect),
+        ours = literal(&opening.deploy.to_string()),
+    )
+}
+
+/// A unit's message, and where in it each of its statements begins.
+pub(super) struct UnitText {
+    pub(super) sql: String,
+    starts: Vec<usize>,
+}
+
+/// How many statements of ours come before the unit's first: BEGIN and the ledger row.
+pub(super) const PROLOGUE: usize = 2;
+
+impl UnitText {
+    /// The statement, from 1, that a place in the message belongs to. `position` counts characters from 1, as the server does.
+    pub(super) fn statement_at(&self, position: usize) -> Option<u32> {
+        let (byte, _) = self.sql.char_indices().nth(position.checked_sub(1)?)?;
+        u32::try_from(self.starts.partition_point(|start| *start <= byte)).ok().filter(|number| *number > 0)
+    }
+}
+
+/// A unit: its ledger row first, its statements, the guard, and the commit, in one message.
+pub(super) fn unit(names: &Names, opening: &Opening, row: &NewRow<'_>, unit: &Unit, held: FenceState) -> UnitText {
+    let mut sql = format!("BEGIN;\n{} RETURNING {AT_MS} AS windlass_at;\n", insert_row(names, opening, row));
+    let mut starts = Vec::with_capacity(unit.statements.len());
+    for statement in &unit.statements {
+        starts.push(sql.len());
+        sql.push_str(statement);
+        // On a line of its own: the statement may end in a comment.
+        sql.push_str("\n;\n");
+    }
+    if unit.sets_session == SetsSession::Yes {
+        // Before the guard, which another role might not be allowed to run; the commit makes it last.
+        sql.push_str(RESET);
+        sql.push_str(";\n");
+    }
+    // The row was written by the very transaction that is about to commit it, or the text has ended its own transaction.
+    let _ = write!(
+        sql,
+        "SELECT CASE WHEN EXISTS (SELECT FROM {ledger} WHERE {key} AND xmin = pg_current_xact_id_if_assigned()::xid) THEN 1
+ELSE ('{BROKEN}' || pg_backend_pid())::int END AS windlass_guard;\n",
+        ledger = names.ledger,
+        key = key_is(&unit.key),
+    );
+    if unit.fence != held {
+        let _ = writeln!(sql, "UPDATE {} SET state = '{}' WHERE id = 1;", names.fence, state_text(unit.fence));
+    }
+    sql.push_str("COMMIT");
+    UnitText { sql, starts }
+}
+
+/// Takes back what a migration may have set in its session.
+pub(super) const RESET: &str = "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE";
+
+/// Ends a failed transaction, and tells whether there was one: AND CHAIN is refused (25P01) where the text has ended it.
+pub(super) const ROLLBACK: &str = "ROLLBACK AND CHAIN; ROLLBACK";
+
+/// After a migration that ended its own transaction: take out the row that says it is in force, and what it set.
+pub(super) fn clean_up(names: &Names, key: &LedgerKey, epoch: Epoch) -> String {
+    let ledger = &names.ledger;
+    format!("ROLLBACK; {RESET}; DELETE FROM {ledger} WHERE {} AND epoch = {epoch}", key_is(key))
+}
+
+/// A tombstone; where the key is taken, the row that has it says why.
+pub(super) fn tombstone(names: &Names, opening: &Opening, position: u64, key: &LedgerKey) -> String {
+    let row = NewRow {
+        position,
+        key,
+        version: "",
+        name: "",
+        digest: Digest([0; 32]),
+        effect: Effect::Void,
+        epoch: opening.epoch,
+    };
+    format!(
+        "BEGIN;\n{} ON CONFLICT (deploy_id, step_id, half) DO NOTHING;\nCOMMIT;\n{}",
+        insert_row(names, opening, &row),
+        ledger_row(names, key)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_survives_quotes_backslashes_and_nul() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"a\'b"), r" E'a\\''b'");
+        assert_eq!(literal("a\0b"), "'a\u{fffd}b'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn a_place_in_the_message_belongs_to_the_statement_around_it() {
+        let text = UnitText { sql: "ééé;\nab;\ncd".to_owned(), starts: vec![8, 12] };
+        assert_eq!(text.statement_at(2), None);
+        assert_eq!(text.statement_at(6), Some(1));
+        assert_eq!(text.statement_at(10), Some(2));
+    }
+}

@@ -1,0 +1,124 @@
+//! Surveying: what can be learnt without touching anything.
+
+use sqlx::postgres::PgConnection;
+
+use super::connect::{Limits, SURVEY_NAME, close, connect};
+use super::opening::{ledger_rows, ledger_schema};
+use super::said::Said;
+use super::sql::{self, Names, literal};
+use super::wire::{Reply, exchange};
+use crate::base::Code;
+use crate::base::limits::TENANT_ANSWER_GRACE;
+use crate::saga::failure::ErrorClass;
+use crate::tenant::conn::{Conn, Surveying};
+use crate::tenant::error::SessionError;
+use crate::tenant::ledger::{Damage, Ledger, RawFence};
+use crate::tenant::session::Survey;
+
+/// Which part of the tenant a message asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    /// With the fence and the ledger.
+    Read,
+    /// Only whether they are there.
+    LookFor,
+}
+
+/// Whether the server may be asked for the identifier of its data directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SystemId {
+    Ask,
+    /// The role may not: the server's address stands in.
+    Denied,
+}
+
+/// Surveys a tenant.
+pub(in crate::tenant) async fn survey(
+    conn: &Conn,
+    schema: Option<&str>,
+    surveying: &Surveying,
+) -> Result<Survey, SessionError> {
+    let names = Names::in_schema(ledger_schema(conn, schema, surveying.ledger_schema.as_deref())?);
+    let limits = Limits { lock: surveying.lock_timeout, statement: surveying.statement_timeout };
+    let mut pg = connect(conn, schema, SURVEY_NAME, limits).await?;
+    let found = look(conn, &mut pg, &names, surveying).await;
+    close(pg).await;
+    found
+}
+
+async fn look(
+    conn: &Conn,
+    pg: &mut PgConnection,
+    names: &Names,
+    surveying: &Surveying,
+) -> Result<Survey, SessionError> {
+    let (mut tables, mut system_id) = (Tables::Read, SystemId::Ask);
+    let limit = (surveying.statement_timeout + surveying.lock_timeout).saturating_add(TENANT_ANSWER_GRACE);
+    loop {
+        let reply = exchange(pg, text(names, tables, system_id), None, limit).await;
+        let Some(trouble) = &reply.trouble else { return read(conn, reply) };
+        let said = Said::of(trouble, &conn.scrubber());
+        match said.sqlstate.as_deref() {
+            Some("42P01" | "3F000") if tables == Tables::Read => tables = Tables::LookFor,
+            Some("42501") if system_id == SystemId::Ask => system_id = SystemId::Denied,
+            _ => return Err(said.before_anything(&conn.tenant, "cannot survey")),
+        }
+    }
+}
+
+fn text(names: &Names, tables: Tables, system_id: SystemId) -> String {
+    let server_is = match system_id {
+        SystemId::Ask => "(SELECT system_identifier::text FROM pg_control_system())",
+        SystemId::Denied => {
+            "coalesce(inet_server_addr()::text, 'local') || ':' || coalesce(inet_server_port()::text, '')"
+        }
+    };
+    let tables = match tables {
+        Tables::Read => format!("{};\n{}", sql::fence(names), sql::ledger(names)),
+        Tables::LookFor => format!(
+            "SELECT (to_regclass({}) IS NOT NULL)::text AS windlass_there, (to_regclass({}) IS NOT NULL)::text",
+            literal(&names.fence),
+            literal(&names.ledger)
+        ),
+    };
+    format!(
+        "ROLLBACK; BEGIN READ ONLY;
+SELECT split_part(current_setting('server_version'), ' ', 1) AS windlass_server, {server_is},
+       (SELECT oid::text FROM pg_database WHERE datname = current_database()), current_schema()::text;
+{tables};
+COMMIT"
+    )
+}
+
+fn read(conn: &Conn, reply: Reply) -> Result<Survey, SessionError> {
+    let damaged = |damage: Damage| damage.of(&conn.tenant);
+    let facts: Vec<Option<String>> = reply.row("windlass_server").map(|row| row.cells.clone()).unwrap_or_default();
+    let fact = |at: usize| facts.get(at).cloned().flatten();
+    let Some(schema) = fact(3) else {
+        let message = "the database has none of the schemas in the tenant's search path".to_owned();
+        return Err(SessionError::no_effect(&conn.tenant, ErrorClass::Permanent, Code::TenantMissing, message));
+    };
+    if reply.row("windlass_there").is_some_and(|row| row.cell(0) != row.cell(1)) {
+        return Err(damaged(Damage::HalfMissing));
+    }
+    let fence = match reply.row("windlass_mark") {
+        None => None,
+        Some(row) => {
+            let raw = RawFence {
+                epoch: row.cell(0).to_owned(),
+                log: row.cell(1).to_owned(),
+                deploy: row.cell(2).to_owned(),
+                tenants: row.cell(3).to_owned(),
+                state: row.cell(4).to_owned(),
+            };
+            Some(raw.parse().map_err(damaged)?)
+        }
+    };
+    let ledger = Ledger::read(ledger_rows(reply)).map_err(damaged)?;
+    Ok(Survey {
+        server: format!("PostgreSQL {}", fact(0).unwrap_or_default()),
+        identity: format!("postgresql:{}/{}/{schema}", fact(1).unwrap_or_default(), fact(2).unwrap_or_default()),
+        in_force: ledger.in_force().to_vec(),
+        fence,
+    })
+}
