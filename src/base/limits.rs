@@ -95,3 +95,9 @@ pub const TENANT_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often opening a session is begun again after it made the tables, or ended the session that stood in its way.
 pub const TENANT_OPEN_TRIES_MAX: u32 = 5;
+
+/// How long a survey waits for a lock: it only reads, and whoever is in its way is doing something that must not be deployed into.
+pub const SURVEY_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a statement of a survey may take.
+pub const SURVEY_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);

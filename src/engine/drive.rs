@@ -11,7 +11,7 @@ use super::gateway::OpenSession;
 use super::run::Shared;
 use crate::base::crash::{Point, point};
 use crate::base::limits::{MESSAGE_BYTES_MAX, STARTS_PER_STEP_MAX};
-use crate::base::{Attempt, Code, Coded, Digest, Epoch, TenantId, Timestamp};
+use crate::base::{Attempt, Code, Digest, Epoch, TenantId, Timestamp};
 use crate::fleet::Tenant;
 use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
 use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent};
@@ -147,7 +147,12 @@ impl Driver {
     }
 
     /// One conditional append; `after` is the fold with it.
-    async fn append(&self, events: Vec<TenantEvent>, after: &TenantState, lease: LeaseAfter) -> Result<(), AppendError> {
+    async fn append(
+        &self,
+        events: Vec<TenantEvent>,
+        after: &TenantState,
+        lease: LeaseAfter,
+    ) -> Result<(), AppendError> {
         let expect = crate::base::Seq(after.seq().0 - events.len() as u64);
         point(Point::BeforeAppend);
         let append = Append {
@@ -204,7 +209,13 @@ impl Driver {
     }
 
     /// The connection went before the answer came. Looks at once; only the ledger knows whether the failure was one.
-    async fn settle(&mut self, step: &PlannedStep, half: Half, attempt: Attempt, failure: Failure) -> Result<Flow, LogError> {
+    async fn settle(
+        &mut self,
+        step: &PlannedStep,
+        half: Half,
+        attempt: Attempt,
+        failure: Failure,
+    ) -> Result<Flow, LogError> {
         self.session = None;
         match self.look(step, half).await {
             Ok(Seen::NotApplied) => self.failed(step, half, attempt, failure),
@@ -269,9 +280,15 @@ impl Driver {
                     Half::Act => "took effect",
                     Half::Undo => "was undone",
                 };
-                let message =
-                    format!("it cannot be told whether step {} {what}: {} ({})", step.id, failure.message, failure.code);
-                Failure { class: ErrorClass::Permanent, code: Code::InDoubt, ..Failure::new(failure.class, failure.code, message) }
+                let message = format!(
+                    "it cannot be told whether step {} {what}: {} ({})",
+                    step.id, failure.message, failure.code
+                );
+                Failure {
+                    class: ErrorClass::Permanent,
+                    code: Code::InDoubt,
+                    ..Failure::new(failure.class, failure.code, message)
+                }
             }
         };
         self.probed(step, half, Found::Unknown { failure, retry })
@@ -303,7 +320,8 @@ impl Driver {
 
     fn kind(&self, step: &PlannedStep) -> Result<&'static dyn StepKind, Failure> {
         kind(&step.uses).ok_or_else(|| {
-            let message = format!("this Windlass has no step kind {:?}, which the plan of step {} asks for", step.uses, step.id);
+            let message =
+                format!("this Windlass has no step kind {:?}, which the plan of step {} asks for", step.uses, step.id);
             Failure::new(ErrorClass::Permanent, Code::UnknownStepKind, message)
         })
     }
@@ -321,6 +339,7 @@ impl Driver {
                 epoch: self.epoch,
                 lock_timeout: limits.lock_timeout,
                 statement_timeout: limits.statement_timeout,
+                ledger_schema: None,
             };
             self.session = Some(self.shared.gateway.open(&self.tenant, &opening).await?);
         }

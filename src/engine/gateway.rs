@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::base::limits::{SURVEY_LOCK_TIMEOUT, SURVEY_STATEMENT_TIMEOUT};
 use crate::base::{Code, Coded};
 use crate::fleet::{Engine as Database, SecretResolver, ServerBudgets, Tenant};
 use crate::saga::failure::ErrorClass;
-use crate::tenant::{Conn, Opening, Session, SessionError, Survey};
+use crate::tenant::{Conn, ConnEngine, Opening, Session, SessionError, Survey, Surveying};
 
 /// A session with the connection permit of its server.
 pub struct OpenSession {
@@ -51,7 +52,11 @@ impl RealGateway {
             SessionError::no_effect(&tenant.id, ErrorClass::Permanent, error.code(), error.to_string())
         })?;
         let permit = self.budgets.acquire(&url.server()).await;
-        Ok((Conn::new(tenant.id.clone(), url, self.ledger_schema.clone()), permit))
+        let engine = match url.engine() {
+            Database::Sqlite => ConnEngine::Sqlite,
+            Database::Postgres | Database::Mysql => ConnEngine::Postgres { schema: url.schema().map(str::to_owned) },
+        };
+        Ok((Conn::new(tenant.id.clone(), engine, url.expose()), permit))
     }
 }
 
@@ -59,12 +64,18 @@ impl RealGateway {
 impl Gateway for RealGateway {
     async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError> {
         let (conn, _permit) = self.conn(tenant).await?;
-        crate::tenant::survey(&conn).await
+        let surveying = Surveying {
+            lock_timeout: SURVEY_LOCK_TIMEOUT,
+            statement_timeout: SURVEY_STATEMENT_TIMEOUT,
+            ledger_schema: self.ledger_schema.clone(),
+        };
+        crate::tenant::survey(&conn, &surveying).await
     }
 
     async fn open(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
         let (conn, permit) = self.conn(tenant).await?;
-        let session = crate::tenant::open(&conn, opening).await?;
+        let opening = Opening { ledger_schema: self.ledger_schema.clone(), ..opening.clone() };
+        let session = crate::tenant::open(&conn, &opening).await?;
         Ok(OpenSession { session, permit: Some(permit) })
     }
 }

@@ -27,7 +27,8 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
     loop {
         let state = DeployState::fold(&deploy_events(log, deploy).await?)?;
         let summary = state.summary();
-        let refuse = |state: &str| EngineError::WrongState { deploy, state: state.to_owned(), command: "unwind".to_owned() };
+        let refuse =
+            |state: &str| EngineError::WrongState { deploy, state: state.to_owned(), command: "unwind".to_owned() };
         match (summary.outcome, summary.direction) {
             (Some(_), _) => return Err(refuse("has finished (`windlass rollback` undoes a finished deploy)")),
             (None, Direction::Unwind) => return Ok(false),
@@ -94,7 +95,8 @@ async fn settle_one(
     let busy = || EngineError::TenantBusy { tenant: tenant.clone() };
     let claim = log.claim_one(stream, &word.by, LEASE).await?.ok_or_else(busy)?;
     let (plan, state) = fold(log, stream, claim.events.iter().map(|recorded| &recorded.event)).await?;
-    let stuck = state.steps(&plan).find(|(_, at)| matches!(at, StepState::Stuck { .. })).map(|(step, _)| step.id.clone());
+    let stuck =
+        state.steps(&plan).find(|(_, at)| matches!(at, StepState::Stuck { .. })).map(|(step, _)| step.id.clone());
     let Some(step) = stuck else {
         log.release(stream, claim.epoch).await?;
         return Err(EngineError::NothingStuck {

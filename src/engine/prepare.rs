@@ -10,12 +10,12 @@ use futures_util::stream::{self, StreamExt as _};
 use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::{lost, waves};
-use crate::saga::chain::tenants_digest;
 use crate::base::limits::PREPARE_REFUSALS_MAX;
 use crate::base::{Code, DeployId, Digest, Epoch, TenantId, WorkerId};
 use crate::fleet::{Engine as Database, Tenant};
 use crate::log::{Blob, Log, LogError, NewDeploy, NewTenant, TenantRecord};
 use crate::release::{Dialect, Migration, Release, Undo, review};
+use crate::saga::chain::tenants_digest;
 use crate::saga::event::{Actor, DeployEvent, TenantEvent, TenantOutcome, Trigger};
 use crate::saga::plan::{Plan, UndoSource};
 use crate::saga::summary::Place;
@@ -236,8 +236,7 @@ impl KnownReleases {
 }
 
 fn contents(release: &Release) -> Vec<(String, String, Digest)> {
-    let row =
-        |of: &Migration| (of.version.as_str().to_owned(), of.label().to_owned(), of.digest());
+    let row = |of: &Migration| (of.version.as_str().to_owned(), of.label().to_owned(), of.digest());
     release.migrations.iter().map(row).collect()
 }
 
@@ -322,10 +321,7 @@ fn same_database(tenants: &Standings) -> Vec<Refusal> {
     refusals
 }
 
-fn refuse_missing_undo<'a>(
-    request: &Request,
-    pending: impl Iterator<Item = &'a Pending>,
-) -> Result<(), EngineError> {
+fn refuse_missing_undo<'a>(request: &Request, pending: impl Iterator<Item = &'a Pending>) -> Result<(), EngineError> {
     if request.workflow.on_failure.then != Then::Unwind {
         return Ok(());
     }
@@ -377,7 +373,8 @@ pub(super) fn freeze(
             let plan =
                 expand(&request.workflow, &Expand { stage: 0, in_force, pending: &pending, release: arrives_at })?;
             let fence = standing.survey.as_ref().and_then(|survey| survey.fence.as_ref());
-            let epoch = fence.map_or(Epoch(0), |mark| mark.epoch).max(records.get(&tenant.id).map_or(Epoch(0), |of| of.epoch));
+            let epoch =
+                fence.map_or(Epoch(0), |mark| mark.epoch).max(records.get(&tenant.id).map_or(Epoch(0), |of| of.epoch));
             Ok(PreparedTenant { tenant, survey: standing.survey, pending, plan, waves, epoch })
         })
         .collect::<Result<Vec<_>, EngineError>>()?;

@@ -71,10 +71,13 @@ pub async fn prepare_rollback(
         let refuse = |code, message| Refusal { tenant: tenant.id.clone(), code, message };
         match survey {
             Err(error) => refusals.push(refuse(error.failure.code, error.failure.message)),
-            Ok(survey) => match stands_on_top(&survey.in_force.iter().map(|of| of.version.as_str()).collect::<Vec<_>>(), &pending) {
-                Err((code, message)) => refusals.push(refuse(code, message)),
-                Ok(()) => tenants.push((tenant, Standing::of(survey), pending)),
-            },
+            Ok(survey) => {
+                match stands_on_top(&survey.in_force.iter().map(|of| of.version.as_str()).collect::<Vec<_>>(), &pending)
+                {
+                    Err((code, message)) => refusals.push(refuse(code, message)),
+                    Ok(()) => tenants.push((tenant, Standing::of(survey), pending)),
+                }
+            }
         }
     }
     if !refusals.is_empty() {
@@ -88,11 +91,8 @@ pub async fn prepare_rollback(
 async fn finished_release(log: &dyn Log, of: DeployId) -> Result<Release, EngineError> {
     let events = deploy_events(log, of).await?;
     let state = DeployState::fold(&events)?;
-    let wrong = |state: &str| EngineError::WrongState {
-        deploy: of,
-        state: state.to_owned(),
-        command: "rollback".to_owned(),
-    };
+    let wrong =
+        |state: &str| EngineError::WrongState { deploy: of, state: state.to_owned(), command: "rollback".to_owned() };
     match state.summary().outcome {
         None => return Err(wrong("has not finished (`windlass unwind` turns it round)")),
         Some(DeployOutcome::Unwound) => return Err(wrong("was unwound already")),
@@ -144,7 +144,9 @@ fn reverse(release: &Release, tenant: &TenantId, done: &[MigrateWith]) -> Result
 fn stands_on_top(in_force: &[&str], pending: &[Pending]) -> Result<(), (Code, String)> {
     let reverted: BTreeSet<&str> =
         pending.iter().filter(|of| of.change == Change::Revert).map(|of| of.version.as_str()).collect();
-    if let Some(gone) = pending.iter().find(|of| of.change == Change::Revert && !in_force.contains(&of.version.as_str())) {
+    if let Some(gone) =
+        pending.iter().find(|of| of.change == Change::Revert && !in_force.contains(&of.version.as_str()))
+    {
         let message = format!("migration {} is not in force any more", gone.label);
         return Err((Code::PlanOutdated, message));
     }
@@ -152,7 +154,8 @@ fn stands_on_top(in_force: &[&str], pending: &[Pending]) -> Result<(), (Code, St
     match in_force[first..].iter().find(|version| !reverted.contains(**version)) {
         None => Ok(()),
         Some(later) => {
-            let message = format!("migration {later} came later and stands on what is to be taken away: roll that back first");
+            let message =
+                format!("migration {later} came later and stands on what is to be taken away: roll that back first");
             Err((Code::BuiltUpon, message))
         }
     }

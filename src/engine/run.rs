@@ -150,7 +150,12 @@ struct InHand {
 }
 
 impl InHand {
-    fn take(&mut self, tenant: TenantId, epoch: Epoch, driver: impl Future<Output = Result<LetGo, LogError>> + Send + 'static) {
+    fn take(
+        &mut self,
+        tenant: TenantId,
+        epoch: Epoch,
+        driver: impl Future<Output = Result<LetGo, LogError>> + Send + 'static,
+    ) {
         let handle = self.tasks.spawn(driver);
         self.of.insert(handle.id(), tenant.clone());
         self.held.insert(tenant, (epoch, handle));
@@ -286,7 +291,8 @@ impl Engine {
     /// Prolongs our leases, and drops the tenants that are no longer ours. A worker that cannot reach the log for most of a lease
     /// drops everything: its successor may be at work already.
     async fn beat(&self, deploy: DeployId, hand: &mut InHand, alive: &mut Instant) {
-        let before: Vec<(TenantId, Epoch)> = hand.held.iter().map(|(tenant, (epoch, _))| (tenant.clone(), *epoch)).collect();
+        let before: Vec<(TenantId, Epoch)> =
+            hand.held.iter().map(|(tenant, (epoch, _))| (tenant.clone(), *epoch)).collect();
         match self.log.heartbeat(deploy, &self.worker, self.settings.lease).await {
             Ok(held) => {
                 *alive = Instant::now();

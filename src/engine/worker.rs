@@ -43,9 +43,8 @@ fn place() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let boot: String = boot.trim().chars().filter(char::is_ascii_hexdigit).take(12).collect();
     let namespace = fs::read_link("/proc/self/ns/pid").ok();
-    let namespace: String = namespace
-        .map(|link| link.to_string_lossy().chars().filter(char::is_ascii_digit).collect())
-        .unwrap_or_default();
+    let namespace: String =
+        namespace.map(|link| link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()).unwrap_or_default();
     if boot.is_empty() || namespace.is_empty() { String::new() } else { format!("{boot}.{namespace}") }
 }
 

@@ -414,6 +414,11 @@ impl Log for MemoryLog {
         Ok(self.state().blobs.keys().copied().collect())
     }
 
+    async fn heads(&self, deploy: DeployId) -> Result<Vec<(Option<TenantId>, Seq, Digest)>, LogError> {
+        let streams = self.raw(deploy).await?;
+        Ok(streams.into_iter().map(|of| (of.stream.tenant, of.last_seq, of.head)).collect())
+    }
+
     async fn raw(&self, deploy: DeployId) -> Result<Vec<RawStream>, LogError> {
         let state = self.state();
         let deploy = state.deploy(deploy)?;

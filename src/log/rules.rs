@@ -132,9 +132,10 @@ pub(super) fn next_epoch(stream: Epoch, record: Epoch) -> Epoch {
 /// A tenant's record when a deploy with it is created. A record made under another target says nothing about this database, but its
 /// epoch still counts: epochs never go down.
 pub(super) fn record_at_creation(old: Option<&TenantRecord>, tenant: &NewTenant, now: Timestamp) -> TenantRecord {
+    let known = old.filter(|old| old.target == tenant.target).and_then(|old| old.release);
     TenantRecord {
         target: tenant.target,
-        release: old.filter(|old| old.target == tenant.target).and_then(|old| old.release),
+        release: release_after(known, tenant.place),
         epoch: old.map_or(tenant.epoch, |old| old.epoch.max(tenant.epoch)),
         seen_at: now,
     }

@@ -152,7 +152,9 @@ name = "one"
         let shown: Vec<String> = plan
             .steps()
             .iter()
-            .map(|step| format!("{} <- {}", step.id, step.needs.iter().map(StepId::as_str).collect::<Vec<_>>().join(" ")))
+            .map(|step| {
+                format!("{} <- {}", step.id, step.needs.iter().map(StepId::as_str).collect::<Vec<_>>().join(" "))
+            })
             .collect();
         assert_eq!(
             shown,

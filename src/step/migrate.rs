@@ -74,9 +74,9 @@ impl StepKind for Migrate {
         let at = |reason: String| StepError::BadParameters { step: def.id.to_string(), line: def.line, reason };
         let duration = |text: Option<String>, otherwise| match text {
             None => Ok(otherwise),
-            Some(text) => parse_duration(&text).filter(|duration| !duration.is_zero()).ok_or_else(|| {
-                at(format!("{text:?} is not a duration above zero: write 500ms, 30s, 15m or 2h"))
-            }),
+            Some(text) => parse_duration(&text)
+                .filter(|duration| !duration.is_zero())
+                .ok_or_else(|| at(format!("{text:?} is not a duration above zero: write 500ms, 30s, 15m or 2h"))),
         };
         match given.transaction.as_deref() {
             None | Some("migration") => {}

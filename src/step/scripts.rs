@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::Digest;
-use crate::release::{Dialect, ReleaseError, Release, Script, SessionState, Statement, Undo, review};
+use crate::release::sql::SessionState;
+use crate::release::{Dialect, Release, ReleaseError, Script, Statement, Undo, review};
 use crate::tenant::{ForeignKeys, SetsSession};
 
 /// One script, split.

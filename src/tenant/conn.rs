@@ -73,7 +73,12 @@ pub struct Surveying {
 pub async fn survey(conn: &Conn, surveying: &Surveying) -> Result<Survey, SessionError> {
     match &conn.engine {
         ConnEngine::Postgres { schema } => postgres::survey(conn, schema.as_deref(), surveying).await,
-        ConnEngine::Sqlite => todo!(),
+        ConnEngine::Sqlite => Err(SessionError::no_effect(
+            &conn.tenant,
+            crate::saga::failure::ErrorClass::Permanent,
+            crate::base::Code::UnsupportedEngine,
+            "not yet",
+        )),
     }
 }
 
@@ -81,7 +86,12 @@ pub async fn survey(conn: &Conn, surveying: &Surveying) -> Result<Survey, Sessio
 pub async fn open(conn: &Conn, opening: &Opening) -> Result<Box<dyn Session>, SessionError> {
     match &conn.engine {
         ConnEngine::Postgres { schema } => Ok(Box::new(postgres::open(conn, schema.as_deref(), opening).await?)),
-        ConnEngine::Sqlite => todo!(),
+        ConnEngine::Sqlite => Err(SessionError::no_effect(
+            &conn.tenant,
+            crate::saga::failure::ErrorClass::Permanent,
+            crate::base::Code::UnsupportedEngine,
+            "not yet",
+        )),
     }
 }
 

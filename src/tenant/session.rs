@@ -211,7 +211,7 @@ pub enum CheckOutcome {
 /// Any method that gives an error whose [`SessionError::outcome`] is unknown leaves the session unusable: drop it, open another
 /// one under the same epoch, and probe.
 #[async_trait]
-pub trait Session: Send {
+pub trait Session: Send + Sync {
     /// The server's product and version.
     fn server(&self) -> &str;
 

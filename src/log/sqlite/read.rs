@@ -8,7 +8,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::fault::Fault;
 use super::lease;
 use super::rows::{self, EventColumns, StoredDeploy, StoredTenant, deploy_columns, json, tenant_columns};
-use crate::base::{DeployId, Digest, TenantId, Timestamp, WorkerId};
+use crate::base::{DeployId, Digest, Seq, TenantId, Timestamp, WorkerId};
 use crate::log::{DeployRow, LogError, RawEvent, RawStream, TailEvent, TenantQuery, TenantRecord, TenantRow, rules};
 use crate::saga::event::{Recorded, StreamId};
 use crate::saga::summary::{Census, TenantStatus};
@@ -39,6 +39,24 @@ pub(super) async fn raw(connection: &mut SqliteConnection, id: DeployId) -> Resu
         streams.push(tenant_stream(id, tenant, events));
     }
     Ok(streams)
+}
+
+/// Length and head of every stream, without its events.
+pub(super) async fn heads(
+    connection: &mut SqliteConnection,
+    id: DeployId,
+) -> Result<Vec<(Option<TenantId>, Seq, Digest)>, Fault> {
+    let deploy = lease::deploy(connection, id).await?;
+    let tenants = sqlx::query(concat!("SELECT ", tenant_columns!(), " FROM tenants WHERE deploy = ?1 ORDER BY tenant"))
+        .bind(deploy.key)
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut heads = vec![(None, deploy.row.last_seq, deploy.head)];
+    for row in &tenants {
+        let tenant = rows::tenant_row(row)?;
+        heads.push((Some(tenant.row.tenant), tenant.row.last_seq, tenant.head));
+    }
+    Ok(heads)
 }
 
 async fn own_stream(connection: &mut SqliteConnection, deploy: &StoredDeploy) -> Result<RawStream, Fault> {

@@ -214,6 +214,10 @@ impl Log for SqliteLog {
         question!(self, |connection| read::blobs(connection))
     }
 
+    async fn heads(&self, deploy: DeployId) -> Result<Vec<(Option<TenantId>, Seq, Digest)>, LogError> {
+        question!(self, |connection| read::heads(connection, deploy))
+    }
+
     async fn raw(&self, deploy: DeployId) -> Result<Vec<RawStream>, LogError> {
         question!(self, |connection| read::raw(connection, deploy))
     }
