@@ -1,12 +1,13 @@
 //! `windlass.toml`: what a project says about itself.
 //!
-//! Floor 1.5: over `base` and `fleet`. Every key is known and typed, every path is absolute once it has been read, and an error
+//! Floor 1.5: over `base`, `fleet` and `saga`. Every key is known and typed, every path is absolute once it has been read, and an error
 //! names line and key but never a value that may hold a password.
 
 mod error;
 mod file;
 #[cfg(test)]
 mod tests;
+pub mod workflows;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -1,0 +1,168 @@
+//! What every command starts from: the configuration, and what it leads to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::output::{Failure, Output};
+use super::Selection;
+use crate::base::{Code, DeployId, SystemClock, TenantId};
+use crate::config::workflows::Found;
+use crate::config::{Config, OutOfOrder, Survey};
+use crate::engine::{self, RealGateway, Request, SurveyMode, Word, host, this_worker};
+use crate::fleet::{Engine as Database, Selector, Subject, Tenant};
+use crate::log::{DeployRow, Log, LogError, SqliteLog};
+use crate::release::{Release, load};
+use crate::saga::event::Actor;
+
+/// Deploys that are looked through for a part of an id.
+const DEPLOYS_SEARCHED: usize = 1_000;
+
+/// What every command starts from.
+pub(super) struct Context {
+    pub(super) config: Config,
+    pub(super) output: Output,
+}
+
+/// Whether a command may create the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creates {
+    Yes,
+    No,
+}
+
+impl Context {
+    pub(super) fn find(explicit: Option<&Path>, output: Output) -> Result<Self, Failure> {
+        Ok(Self { config: Config::find(explicit)?, output })
+    }
+
+    /// The log's file.
+    pub(super) async fn log_path(&self) -> Result<PathBuf, Failure> {
+        let url = self.config.log_url.resolve(&Subject::Log, &self.config.base_dir, &self.config.resolver()).await?;
+        if url.engine() != Database::Sqlite {
+            let reason = format!("a log in {} is not supported by this version; use sqlite://PATH", url.engine());
+            return Err(LogError::Unavailable { url: "in [log]".to_owned(), reason }.into());
+        }
+        let options = url.sqlite_options().map_err(|error| {
+            let reason = url.redact(&error.to_string());
+            Failure::from(LogError::Unavailable { url: "in [log]".to_owned(), reason })
+        })?;
+        Ok(options.get_filename().to_owned())
+    }
+
+    /// The log; `Creates::No` for commands that only read one.
+    pub(super) async fn log(&self, creates: Creates) -> Result<Arc<dyn Log>, Failure> {
+        let path = self.log_path().await?;
+        let clock = Arc::new(SystemClock);
+        Ok(match creates {
+            Creates::Yes => Arc::new(SqliteLog::open(&path, clock).await?),
+            Creates::No => Arc::new(SqliteLog::open_existing(&path, clock).await?),
+        })
+    }
+
+    pub(super) fn gateway(&self) -> Arc<RealGateway> {
+        let budgets = Arc::new(self.config.budgets());
+        Arc::new(RealGateway::new(self.config.resolver(), budgets, self.config.deploy.ledger_schema.clone()))
+    }
+
+    pub(super) fn release(&self) -> Result<Release, Failure> {
+        Ok(load(&self.config.release_dir, None)?)
+    }
+
+    pub(super) fn workflow(&self, name: Option<&str>) -> Result<Found, Failure> {
+        Ok(self.config.workflow(name.unwrap_or(&self.config.deploy.workflow))?)
+    }
+
+    /// All tenants of the fleet.
+    pub(super) async fn fleet(&self) -> Result<Vec<Tenant>, Failure> {
+        Ok(self.config.source.read(&self.config.resolver(), &self.config.base_dir).await?)
+    }
+
+    /// The tenants that were asked for.
+    pub(super) async fn tenants(&self, selection: &Selection) -> Result<Vec<Tenant>, Failure> {
+        let tenants = self.fleet().await?;
+        let selector = match (&selection.only, &selection.select) {
+            (Some(only), _) => Selector::only(only, &tenants)?,
+            (None, Some(select)) => Selector::parse(select)?,
+            (None, None) => return Ok(tenants),
+        };
+        let chosen: Vec<Tenant> =
+            tenants.into_iter().filter(|tenant| selector.matches(&tenant.id, &tenant.labels)).collect();
+        if chosen.is_empty() {
+            let message = format!("no tenant matches {}; nothing was touched", selector.as_str());
+            return Err(Failure::new(Code::FleetEmpty, message, "windlass tenants list"));
+        }
+        Ok(chosen)
+    }
+
+    /// A deploy to be prepared.
+    pub(super) async fn request(&self, selection: &Selection, disowned: &[DeployId]) -> Result<Request, Failure> {
+        let Found { workflow, text, .. } = self.workflow(selection.workflow.as_deref())?;
+        workflow.supported()?;
+        Ok(Request {
+            fleet: self.config.name.clone(),
+            release: self.release()?,
+            workflow,
+            workflow_text: text,
+            tenants: self.tenants(selection).await?,
+            survey: match self.config.deploy.survey {
+                Survey::All => SurveyMode::All,
+                Survey::Unknown => SurveyMode::Unknown,
+            },
+            out_of_order: match self.config.deploy.out_of_order {
+                OutOfOrder::Refuse => engine::OutOfOrder::Refuse,
+                OutOfOrder::Allow => engine::OutOfOrder::Allow,
+            },
+            disowned: disowned.iter().copied().collect(),
+            concurrency: self.concurrency(),
+        })
+    }
+
+    pub(super) fn concurrency(&self) -> usize {
+        usize::try_from(self.config.deploy.concurrency).unwrap_or(1)
+    }
+
+    /// The deploy that was meant: by its id, by a part of it, the latest; unnamed, the one under way, else the latest.
+    pub(super) async fn which(&self, log: &dyn Log, named: Option<&str>) -> Result<DeployRow, Failure> {
+        let rows = log.deploys(Some(&self.config.name), DEPLOYS_SEARCHED).await?;
+        let unknown = |text: &str| Failure::from(LogError::DeployUnknown { text: text.to_owned() });
+        let Some(named) = named else {
+            let under_way = rows.iter().find(|row| row.summary.outcome.is_none()).or(rows.first()).cloned();
+            return under_way.ok_or_else(|| {
+                let message = format!("fleet {} has had no deploy yet", self.config.name);
+                Failure::new(Code::DeployUnknown, message, "windlass deploy")
+            });
+        };
+        if named == "latest" {
+            return rows.into_iter().next().ok_or_else(|| unknown(named));
+        }
+        if let Ok(id) = named.parse::<DeployId>() {
+            return Ok(log.deploy(id).await?);
+        }
+        let part = named.to_ascii_lowercase();
+        let matching: Vec<&DeployRow> = rows.iter().filter(|row| row.id.to_string().contains(&part)).collect();
+        match matching.as_slice() {
+            [] => Err(unknown(named)),
+            [one] => Ok((*one).clone()),
+            several => {
+                let message = format!("{} deploys have {named:?} in their id", several.len());
+                Err(Failure::new(Code::BadArgument, message, "windlass status --all"))
+            }
+        }
+    }
+}
+
+/// A tenant's id, as typed.
+pub(super) fn tenant_id(text: &str) -> Result<TenantId, Failure> {
+    TenantId::new(text).map_err(|error| Failure::new(Code::BadArgument, error.to_string(), "windlass tenants list"))
+}
+
+/// Who is at the keyboard.
+pub(super) fn actor() -> Actor {
+    let name = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    Actor { name: name.unwrap_or_else(|| "unknown".to_owned()), host: host() }
+}
+
+/// What is said to a deploy, by whom, through this process.
+pub(super) fn word(reason: &str) -> Word {
+    Word { actor: actor(), by: this_worker(), reason: reason.to_owned() }
+}

@@ -1,0 +1,206 @@
+//! `deploy`, `resume`, `rollback`, `watch`: a deploy taken, or followed, to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::watch;
+
+use super::Selection;
+use super::context::{Context, Creates, actor};
+use super::output::{Exit, Failure, prepared};
+use super::progress::{Follower, account_text};
+use crate::audit::account;
+use crate::base::crash::{Point, point};
+use crate::base::{Coded, DeployId};
+use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
+use crate::log::{CreateError, Log};
+use crate::saga::event::{DeployOutcome, Trigger};
+
+/// How often `--wait` looks whether the fleet is free.
+const WAIT_POLL: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct DeployArgs {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// Where another deploy of this fleet is under way, wait for its end instead of refusing
+    #[arg(long)]
+    wait: bool,
+    /// Go on although tenants carry the marks of this unfinished deploy of a log that is gone for good
+    #[arg(long, value_name = "DEPLOY")]
+    disown: Vec<DeployId>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct RollbackArgs {
+    /// The finished deploy
+    deploy: String,
+    /// The workflow of the new deploy; by default that of the configuration
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+}
+
+pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+    let log = context.log(Creates::Yes).await?;
+    loop {
+        await_free_fleet(context, &*log, args.wait).await?;
+        let request = context.request(&args.selection, &args.disown).await?;
+        let found = engine::prepare(&*log, &*context.gateway(), request).await.map_err(prepared)?;
+        if found.changing() == 0 && found.tenants.iter().all(|of| of.survey.is_none()) {
+            return Ok(nothing_to_do(context, &found));
+        }
+        match create(&*log, found, Trigger::Command).await {
+            // Somebody was quicker, between our look and our write.
+            Err(EngineError::Create(CreateError::FleetBusy { .. })) if args.wait => {}
+            Err(error) => return Err(error.into()),
+            Ok(deploy) => return drive(context, &log, deploy).await,
+        }
+    }
+}
+
+/// Refuses early, before every tenant is asked, when another deploy is under way; the log refuses again when it is created.
+async fn await_free_fleet(context: &Context, log: &dyn Log, wait: bool) -> Result<(), Failure> {
+    let mut told = false;
+    loop {
+        let newest = log.deploys(Some(&context.config.name), 1).await?;
+        let Some(busy) = newest.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(()) };
+        if !wait {
+            return Err(CreateError::FleetBusy { fleet: busy.fleet, deploy: busy.id }.into());
+        }
+        if !told {
+            context.output.line(format!("waiting for deploy {} of this fleet to end", busy.id));
+            told = true;
+        }
+        tokio::time::sleep(WAIT_POLL).await;
+    }
+}
+
+/// Nothing pending anywhere, and the log knew it without asking: not even a deploy is made of it.
+fn nothing_to_do(context: &Context, found: &Prepared) -> Exit {
+    let answer = serde_json::json!({
+        "deploy": null, "release": found.release.name, "tenants": found.tenants.len(), "changing": 0,
+    });
+    context.output.answer(&answer, || {
+        format!(
+            "nothing to do: all {} tenants are on release {} (known from the log; no tenant was connected to)",
+            found.tenants.len(),
+            found.release.name
+        )
+    });
+    Exit::Done
+}
+
+async fn create(log: &dyn Log, found: Prepared, trigger: Trigger) -> Result<DeployId, EngineError> {
+    let deploy = DeployId::fresh();
+    let new = found.into_new_deploy(deploy, trigger, actor(), this_worker())?;
+    point(Point::BeforeCreate);
+    log.create_deploy(new).await?;
+    point(Point::AfterCreate);
+    Ok(deploy)
+}
+
+pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    await_free_fleet(context, &*log, false).await?;
+    let of = context.which(&*log, Some(&args.deploy)).await?.id;
+    let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
+    let request = context.request(&selection, &[]).await?;
+    let found = engine::prepare_rollback(&*log, &*context.gateway(), request, of).await.map_err(prepared)?;
+    if found.changing() == 0 {
+        context.output.answer(&serde_json::json!({ "deploy": null, "rollback_of": of, "changing": 0 }), || {
+            format!("nothing to do: deploy {of} changed no tenant")
+        });
+        return Ok(Exit::Done);
+    }
+    let deploy = create(&*log, found, Trigger::Rollback { of }).await?;
+    drive(context, &log, deploy).await
+}
+
+pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let row = context.which(&*log, named).await?;
+    if row.summary.outcome.is_some() && row.summary.seal.is_some() && named.is_none() {
+        context.output.answer(&account(&*log, row.id).await?, || "nothing to resume: no deploy is under way".to_owned());
+        return Ok(Exit::Done);
+    }
+    drive(context, &log, row.id).await
+}
+
+/// Drives a deploy to its end, showing how it goes.
+pub(super) async fn drive(context: &Context, log: &Arc<dyn Log>, deploy: DeployId) -> Result<Exit, Failure> {
+    let (tell, stop) = watch::channel(Stop::Run);
+    let signals = tokio::spawn(listen(tell, context.output.json));
+    let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
+    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings);
+    let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
+    let running = engine.run(deploy, stop);
+    tokio::pin!(running);
+    let ending = loop {
+        tokio::select! {
+            ending = &mut running => break ending,
+            () = follower.tick() => {}
+        }
+    };
+    signals.abort();
+    follower.finish().await;
+    let ending = ending.map_err(|error| on_the_way(&error, deploy))?;
+    let account = account(&**log, deploy).await?;
+    context.output.answer(&account, || account_text(&account));
+    Ok(match ending {
+        Ending::Finished(outcome) => Exit::of(outcome),
+        Ending::Waiting => Exit::Waiting,
+        Ending::Stopped => {
+            context.output.line(format!("stopped, and nothing is lost. next: windlass resume {deploy}"));
+            Exit::Waiting
+        }
+    })
+}
+
+/// An engine that stops in the middle leaves a deploy that can be resumed; whatever its own advice, that comes after it.
+fn on_the_way(error: &EngineError, deploy: DeployId) -> Failure {
+    let advice = error.next().unwrap_or_else(|| format!("windlass resume {deploy}"));
+    let message = format!("{error}. Deploy {deploy} is as it was left, and can be resumed");
+    Failure::new(error.code(), message, advice).on_the_way()
+}
+
+/// Once: start nothing more. Twice: let go at once.
+async fn listen(tell: watch::Sender<Stop>, quiet: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    let mut order = Stop::Run;
+    loop {
+        tokio::select! {
+            Some(()) = interrupt.recv() => {}
+            Some(()) = terminate.recv() => {}
+        }
+        order = if order == Stop::Run { Stop::Drain } else { Stop::Now };
+        if !quiet {
+            eprintln!("{}", match order {
+                Stop::Now => "stopping now: what is under way is looked for when the deploy is resumed",
+                _ => "stopping: nothing new is started, what is running ends; once more to stop at once",
+            });
+        }
+        let _ = tell.send(order);
+    }
+}
+
+/// Follows a deploy that others drive.
+pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let deploy = context.which(&*log, named).await?.id;
+    let mut follower = Follower::new(Arc::clone(&log), deploy, context.output);
+    let outcome: DeployOutcome = loop {
+        if let Some(outcome) = log.deploy(deploy).await?.summary.outcome {
+            break outcome;
+        }
+        follower.tick().await;
+    };
+    follower.finish().await;
+    let account = account(&*log, deploy).await?;
+    context.output.answer(&account, || account_text(&account));
+    Ok(Exit::of(outcome))
+}

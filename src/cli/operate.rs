@@ -1,0 +1,67 @@
+//! `unwind`, `retry`, `resolve`: what an operator says to a deploy, and then the deploy driven on.
+
+use clap::{Args, ValueEnum};
+
+use super::context::{Context, Creates, tenant_id, word};
+use super::deploy::drive;
+use super::output::{Exit, Failure};
+use crate::engine;
+use crate::saga::event::Resolution;
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ResolveArgs {
+    /// The stuck tenant
+    tenant: String,
+    /// What is true of the step that is stuck
+    #[arg(long = "as", value_name = "WHAT")]
+    what: What,
+    /// Why, for the log
+    #[arg(long)]
+    reason: String,
+    /// The deploy; by default the one under way
+    #[arg(long)]
+    deploy: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// It is not in effect: I have looked, or taken it back by hand
+    Undone,
+    /// It is in effect, and stays so
+    Applied,
+}
+
+pub(super) async fn unwind(context: &Context, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let deploy = context.which(&*log, named).await?.id;
+    engine::turn(&*log, deploy, &word(reason)).await?;
+    // To have been unwound is what was asked for.
+    drive(context, &log, deploy).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
+}
+
+pub(super) async fn retry(
+    context: &Context,
+    named: Option<&str>,
+    tenant: Option<&str>,
+    reason: &str,
+) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let deploy = context.which(&*log, named).await?.id;
+    let tenant = tenant.map(tenant_id).transpose()?;
+    let tenants = engine::retry(&*log, deploy, tenant.as_ref(), &word(reason)).await?;
+    let names: Vec<String> = tenants.iter().map(ToString::to_string).collect();
+    context.output.line(format!("to be tried again: {}", names.join(", ")));
+    drive(context, &log, deploy).await
+}
+
+pub(super) async fn resolve(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let deploy = context.which(&*log, args.deploy.as_deref()).await?.id;
+    let tenant = tenant_id(&args.tenant)?;
+    let resolution = match args.what {
+        What::Undone => Resolution::Undone,
+        What::Applied => Resolution::Applied,
+    };
+    engine::resolve(&*log, deploy, &tenant, resolution, &word(&args.reason)).await?;
+    drive(context, &log, deploy).await
+}

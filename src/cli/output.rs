@@ -1,0 +1,217 @@
+//! How answers, failures and ends are put.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::base::{Code, Coded};
+use crate::engine::{EngineError, Refusal};
+use crate::saga::event::DeployOutcome;
+
+/// Tenants named in one failure; the rest are counted.
+const NAMED_MAX: usize = 20;
+
+/// The exit codes: a contract with whoever runs `windlass` in a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// Refused before anything was touched.
+    Refused = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Failed and fully unwound: the fleet is as it was.
+    Unwound = 3,
+    /// Completed, and some tenants were set aside or left by decision.
+    Quarantined = 4,
+    /// Waiting for a human: stuck, stopped, or the log failed on the way.
+    Waiting = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// The code of a deploy that ended like this.
+    #[must_use]
+    pub const fn of(outcome: DeployOutcome) -> Self {
+        match outcome {
+            DeployOutcome::Completed => Exit::Done,
+            DeployOutcome::Unwound => Exit::Unwound,
+            DeployOutcome::CompletedWithQuarantine | DeployOutcome::EndedByHand => Exit::Quarantined,
+        }
+    }
+}
+
+/// A command that did not do what it was asked to.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: Code,
+    message: String,
+    next: Option<String>,
+    refusals: Vec<Refusal>,
+    pub(super) exit: Exit,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { code, message: message.into(), next: Some(next.into()), refusals: Vec::new(), exit: Exit::Refused }
+    }
+
+    pub(super) const fn code(&self) -> Code {
+        self.code
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same, when the deploy had begun: it is not "refused" any more, and somebody has to look.
+    pub(super) fn on_the_way(self) -> Self {
+        Self { exit: Exit::Waiting, ..self }
+    }
+}
+
+impl<E: Coded> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::from_coded(&error)
+    }
+}
+
+/// As [`Failure::from`], with the tenants that a preparation names.
+pub(super) fn prepared(error: EngineError) -> Failure {
+    let mut failure = Failure::from_coded(&error);
+    if let EngineError::Refused { refusals, .. } = error {
+        failure.refusals = refusals;
+    }
+    failure
+}
+
+impl Failure {
+    fn from_coded(error: &impl Coded) -> Self {
+        let (code, message, next) = (error.code(), error.to_string(), error.next());
+        Self { code, message, next, refusals: Vec::new(), exit: Exit::Refused }
+    }
+}
+
+/// Where answers go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    pub(super) json: bool,
+    /// Whether standard output is a terminal, which can be written over.
+    pub(super) live: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, live: !json && std::io::stdout().is_terminal() }
+    }
+
+    /// A line for people; nothing where the answer is JSON.
+    pub(super) fn line(self, text: impl AsRef<str>) {
+        if !self.json {
+            emit(text.as_ref());
+        }
+    }
+
+    /// The answer: JSON, or the text made by `people`.
+    pub(super) fn answer<T: Serialize>(self, value: &T, people: impl FnOnce() -> String) {
+        if self.json {
+            // The answers are our own types, which have no key that JSON could not take.
+            emit(&serde_json::to_string_pretty(value).unwrap_or_default());
+        } else {
+            emit(people().trim_end());
+        }
+    }
+
+    pub(super) fn failure(self, failure: &Failure) {
+        if self.json {
+            let error = json!({
+                "error": {
+                    "code": failure.code,
+                    "title": failure.code.title(),
+                    "message": failure.message,
+                    "next": failure.next,
+                    "tenants": failure.refusals,
+                }
+            });
+            emit(&serde_json::to_string_pretty(&error).unwrap_or_default());
+            return;
+        }
+        let mut text = format!("{}: {}\n", failure.code, failure.message);
+        for refusal in failure.refusals.iter().take(NAMED_MAX) {
+            text.push_str(&format!("  {}  {}  {}\n", refusal.tenant, refusal.code, refusal.message));
+        }
+        if failure.refusals.len() > NAMED_MAX {
+            text.push_str(&format!("  … and {} more (--json names them all)\n", failure.refusals.len() - NAMED_MAX));
+        }
+        if let Some(next) = &failure.next {
+            text.push_str(&format!("next: {next}\n"));
+        }
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// Writes a line; a reader that has gone away (`| head`) is no reason to fail a deploy.
+fn emit(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
+}
+
+/// Columns, as wide as their widest cell, two spaces apart; the last is not padded.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::from("  ");
+        for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
+            line.push_str(cell);
+            if at + 1 < N {
+                line.push_str(&" ".repeat(width - cell.chars().count() + 2));
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `1 tenant`, `2 tenants`.
+pub(super) fn count(number: impl Into<u64>, one: &str) -> String {
+    let number = number.into();
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// A length of time, for people.
+pub(super) fn span(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 60 {
+        format!("{:.1} s", duration.as_secs_f64())
+    } else if seconds < 3_600 {
+        format!("{} min {} s", seconds / 60, seconds % 60)
+    } else {
+        format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a".to_owned(), "b".to_owned()], ["ccc".to_owned(), "d".to_owned()]];
+        assert_eq!(table(&rows), "  a    b\n  ccc  d\n");
+    }
+}

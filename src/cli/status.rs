@@ -1,0 +1,70 @@
+//! `status`: how a deploy stands, and which there were.
+
+use serde_json::json;
+
+use super::context::{Context, Creates};
+use super::output::{Exit, Failure, table};
+use super::progress::account_text;
+use crate::audit::account;
+use crate::log::TenantQuery;
+use crate::saga::event::Direction;
+
+/// Deploys listed.
+const DEPLOYS_LISTED: usize = 50;
+
+pub(super) enum What {
+    One { deploy: Option<String>, tenants: bool },
+    Deploys,
+}
+
+pub(super) async fn status(context: &Context, what: What) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let (named, tenants) = match what {
+        What::One { deploy, tenants } => (deploy, tenants),
+        What::Deploys => return deploys(context).await,
+    };
+    let row = context.which(&*log, named.as_deref()).await?;
+    let account = account(&*log, row.id).await?;
+    if !tenants {
+        context.output.answer(&account, || account_text(&account));
+        return Ok(Exit::Done);
+    }
+    let rows = log.tenants(row.id, &TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX }).await?;
+    let listed: Vec<_> = rows.iter().map(|row| json!({ "tenant": row.tenant, "summary": row.summary })).collect();
+    context.output.answer(&json!({ "account": account, "tenants": listed }), || {
+        let cells = rows.iter().map(|row| {
+            let step = row.summary.step.as_ref().map(ToString::to_string).unwrap_or_default();
+            let message = row.summary.message.clone().unwrap_or_default();
+            [row.tenant.to_string(), row.summary.status.to_string(), step, message]
+        });
+        format!("{}{}", account_text(&account), table(&cells.collect::<Vec<_>>()))
+    });
+    Ok(Exit::Done)
+}
+
+async fn deploys(context: &Context) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let mut accounts = Vec::new();
+    for row in log.deploys(Some(&context.config.name), DEPLOYS_LISTED).await? {
+        accounts.push(account(&*log, row.id).await?);
+    }
+    context.output.answer(&accounts, || {
+        if accounts.is_empty() {
+            return format!("fleet {} has had no deploy yet", context.config.name);
+        }
+        let rows = accounts.iter().map(|account| {
+            let state = match (account.outcome, account.direction) {
+                (Some(outcome), _) => {
+                    let json = serde_json::to_value(outcome).unwrap_or_default();
+                    json.as_str().unwrap_or_default().replace('_', " ")
+                }
+                (None, Direction::Unwind) => "unwinding".to_owned(),
+                (None, _) => "under way".to_owned(),
+            };
+            let created = account.created_at.to_string();
+            [account.deploy.to_string(), created, account.release.clone(), format!("{} tenants", account.tenants), state]
+        });
+        table(&rows.collect::<Vec<_>>())
+    });
+    Ok(Exit::Done)
+}
