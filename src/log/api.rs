@@ -79,7 +79,7 @@ pub struct Append {
     pub stream: StreamId,
     /// How many events the writer has seen.
     pub expect: Seq,
-    /// The writer's epoch; 0 for a deploy stream, which is guarded by `expect` alone.
+    /// The writer's epoch, never 0 for a tenant stream; 0 for a deploy stream, which is guarded by `expect` alone.
     pub epoch: Epoch,
     /// What happened, in order. At least one.
     pub events: Vec<Event>,
@@ -228,7 +228,7 @@ pub trait Log: Send + Sync {
     async fn append(&self, append: Append) -> Result<Seq, AppendError>;
 
     /// Claims up to `limit` tenants that [`DeploySummary::admits`], whose `ready_at` has come and which nobody holds, in the
-    /// deploy's order, each under a new epoch.
+    /// deploy's order (stage, wave, then ordinal), each under a new epoch. A damaged stream among them fails the whole claim.
     async fn claim(
         &self,
         deploy: DeployId,
@@ -237,11 +237,11 @@ pub trait Log: Send + Sync {
         lease: Duration,
     ) -> Result<Vec<Claim>, LogError>;
 
-    /// Claims one tenant whatever its status, unless somebody holds it: for a human's decision.
+    /// Claims one tenant whatever its status, unless somebody holds it or the deploy has finished: for a human's decision.
     async fn claim_one(&self, stream: &StreamId, worker: &WorkerId, lease: Duration)
     -> Result<Option<Claim>, LogError>;
 
-    /// Prolongs all leases of a worker that have not been taken over; gives those it still holds in this deploy.
+    /// Prolongs all leases of a worker in this deploy that have not been taken over; gives those. Never shortens one.
     async fn heartbeat(
         &self,
         deploy: DeployId,

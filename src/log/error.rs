@@ -110,11 +110,11 @@ impl Coded for LogError {
                 LogError::Newer { .. } => "install the Windlass that wrote it, or a later one",
                 LogError::Full { .. } => "make room on the log's disk, then: windlass resume",
                 LogError::Busy { .. } => "windlass status",
-                LogError::Corrupt { .. } | LogError::BlobMissing { .. } | LogError::BlobAltered { .. } => {
-                    "windlass audit verify"
-                }
+                LogError::Corrupt { .. }
+                | LogError::BlobMissing { .. }
+                | LogError::BlobAltered { .. }
+                | LogError::Refused { .. } => "windlass audit verify",
                 LogError::DeployUnknown { .. } => "windlass status --all",
-                LogError::Refused { .. } => "windlass audit verify",
             }
             .to_owned(),
         )

@@ -364,7 +364,7 @@ impl Log for MemoryLog {
             let tenant = tenant.map(|tenant| &found.tenants[tenant]);
             let raw = &tenant.map_or(&found.events, |tenant| &tenant.events)[*index];
             let recorded = serde_json::from_str(&raw.body).map_err(|error| {
-                rules::corrupt(format!("position {position}"), format!("it does not parse: {error}"))
+                rules::corrupt(&format!("position {position}"), format!("it does not parse: {error}"))
             })?;
             let stream = StreamId { deploy, tenant: tenant.map(|tenant| tenant.row.tenant.clone()) };
             Ok(TailEvent { position: *position, stream, recorded })

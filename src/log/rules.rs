@@ -2,6 +2,7 @@
 //! record. Every implementation decides by these, so that they cannot drift apart.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use super::api::{Append, NewDeploy, NewTenant, RawEvent, RawStream, TenantRecord};
 use super::error::{AppendError, LogError};
@@ -39,7 +40,7 @@ impl Head {
             let seq = self.last_seq.next();
             let recorded = Recorded { seq, at, by: by.clone(), epoch, event: event.clone() };
             let body = serde_json::to_string(&recorded)
-                .map_err(|error| refused(format!("event {seq}"), format!("it cannot be written as JSON: {error}")))?;
+                .map_err(|error| refused(&format!("event {seq}"), format!("it cannot be written as JSON: {error}")))?;
             *self = Self { last_seq: seq, hash: chain::link(&self.hash, body.as_bytes()) };
             chained.push(RawEvent { seq, body, hash: self.hash });
         }
@@ -48,12 +49,12 @@ impl Head {
 }
 
 /// The log does not read back.
-pub(super) fn corrupt(place: impl ToString, reason: impl Into<String>) -> LogError {
+pub(super) fn corrupt(place: &(impl Display + ?Sized), reason: impl Into<String>) -> LogError {
     LogError::Corrupt { place: place.to_string(), reason: reason.into() }
 }
 
 /// The log was asked for what no caller should ask for.
-pub(super) fn refused(place: impl ToString, reason: impl Into<String>) -> LogError {
+pub(super) fn refused(place: &(impl Display + ?Sized), reason: impl Into<String>) -> LogError {
     LogError::Refused { place: place.to_string(), reason: reason.into() }
 }
 
@@ -152,7 +153,7 @@ pub(super) fn release_after(release: Option<Digest>, place: Place) -> Option<Dig
 
 /// Whether a new deploy is one at all.
 pub(super) fn well_formed_deploy(new: &NewDeploy) -> Result<(), LogError> {
-    let refuse = |reason: String| Err(refused(StreamId::deploy(new.id), reason));
+    let refuse = |reason: String| Err(refused(&StreamId::deploy(new.id), reason));
     if !matches!(new.created, DeployEvent::DeployCreated { .. }) {
         return refuse("its first event is not that of its creation".to_owned());
     }
@@ -172,7 +173,7 @@ pub(super) fn well_formed_deploy(new: &NewDeploy) -> Result<(), LogError> {
 
 /// The refusal of a deploy whose id has been used.
 pub(super) fn already_there(deploy: DeployId) -> LogError {
-    refused(StreamId::deploy(deploy), "a deploy with this id is in the log already")
+    refused(&StreamId::deploy(deploy), "a deploy with this id is in the log already")
 }
 
 /// Checks a stream against its numbering, its chain and its header, and reads its events.

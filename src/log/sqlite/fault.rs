@@ -64,14 +64,14 @@ impl Site {
         let busy = || LogError::Busy { url: url(), waited_ms: millis(LOG_BUSY_TIMEOUT) };
         match error {
             sqlx::Error::PoolTimedOut => busy(),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => rules::corrupt(url(), error.to_string()),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => rules::corrupt(&self.url, error.to_string()),
             sqlx::Error::Database(database) => {
                 let code: i32 = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
                 match code & 0xff {
                     SQLITE_BUSY | SQLITE_LOCKED => busy(),
                     SQLITE_FULL => LogError::Full { url: url() },
                     _ if code == SQLITE_IOERR_SHMSIZE => LogError::Full { url: url() },
-                    SQLITE_CORRUPT => rules::corrupt(url(), database.message()),
+                    SQLITE_CORRUPT => rules::corrupt(&self.url, database.message()),
                     SQLITE_NOTADB => self.unavailable("the file is not a database"),
                     _ => self.unavailable(error.to_string()),
                 }

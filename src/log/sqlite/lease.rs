@@ -107,8 +107,9 @@ pub(super) async fn claim_one(
 
 /// A lease as it is written.
 #[derive(Serialize)]
-struct LeaseColumns {
+struct LeaseColumns<'a> {
     key: i64,
+    fleet: &'a str,
     tenant: TenantId,
     epoch: Epoch,
 }
@@ -130,7 +131,7 @@ async fn take(
     for StoredTenant { key, row, .. } in free {
         let record = records.get(&row.tenant).copied().unwrap_or_default();
         let epoch = rules::next_epoch(row.epoch, record);
-        leases.push(LeaseColumns { key, tenant: row.tenant.clone(), epoch });
+        leases.push(LeaseColumns { key, fleet: &deploy.row.fleet, tenant: row.tenant.clone(), epoch });
         claims.push(Claim {
             stream: StreamId::tenant(deploy.row.id, row.tenant.clone()),
             tenant: row.tenant,
@@ -150,12 +151,13 @@ async fn take(
     .execute(&mut *connection)
     .await?;
     expect_rows(written.rows_affected(), count)?;
+    // The fleet comes with each row, although it is one for all: given as a constant, it lets SQLite walk all records of the fleet
+    // and look each up in the list, instead of the other way round.
     let written = sqlx::query(
         "UPDATE records SET epoch = lease.value ->> 'epoch' FROM json_each(?1) AS lease \
-         WHERE records.fleet = ?2 AND records.tenant = lease.value ->> 'tenant'",
+         WHERE records.fleet = lease.value ->> 'fleet' AND records.tenant = lease.value ->> 'tenant'",
     )
     .bind(&leases)
-    .bind(&deploy.row.fleet)
     .execute(connection)
     .await?;
     expect_rows(written.rows_affected(), count)?;

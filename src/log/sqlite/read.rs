@@ -108,7 +108,7 @@ pub(super) async fn tail(
         let position = rows::unsigned(row, "position")?;
         let body: &str = row.try_get("body")?;
         let recorded = serde_json::from_str(body)
-            .map_err(|error| rules::corrupt(format!("position {position}"), format!("it does not parse: {error}")))?;
+            .map_err(|error| rules::corrupt(&format!("position {position}"), format!("it does not parse: {error}")))?;
         let of_tenant = row.try_get::<Option<&str>, _>("tenant")?.is_some();
         let tenant = of_tenant.then(|| rows::tenant_id(row)).transpose()?;
         Ok(TailEvent { position, stream: StreamId { deploy: id, tenant }, recorded })

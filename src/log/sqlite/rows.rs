@@ -120,7 +120,7 @@ fn damaged(column: &str, value: &str) -> Fault {
 }
 
 fn corrupt_column(column: &str, value: &str) -> LogError {
-    rules::corrupt(format!("column {column}"), format!("{value:?} is not a value that was ever written there"))
+    rules::corrupt(&format!("column {column}"), format!("{value:?} is not a value that was ever written there"))
 }
 
 /// A tenant's record across deploys.

@@ -126,7 +126,9 @@ impl Writer {
             answer.settle(failed.as_ref());
         }
         if let Some(error) = failed {
-            group.into_iter().for_each(|command| command.fail(&error));
+            for command in group {
+                command.fail(&error);
+            }
         }
     }
 
@@ -171,7 +173,9 @@ impl Writer {
                     Ok(results) => replies.into_iter().zip(results).for_each(|(to, result)| answers.add(to, result)),
                     Err(fault) => {
                         let error = site.error(fault);
-                        replies.into_iter().for_each(|to| answers.add(to, Err(error.clone().into())));
+                        for to in replies {
+                            answers.add(to, Err(error.clone().into()));
+                        }
                         return Err(error);
                     }
                 }
