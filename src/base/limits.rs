@@ -84,7 +84,7 @@ pub const TENANT_ANSWER_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a tenant's server keeps a transaction of ours open while nothing is asked of it. Every transaction is one message,
 /// so only a broken worker waits inside one.
-pub const TENANT_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
+pub const TENANT_IDLE_IN_TRANSACTION: Duration = Duration::from_mins(1);
 
 /// How often a tenant's server looks whether we are still there while it runs a statement. Measured: a statement whose client was
 /// killed is gone within 0.46 s; without this it runs to its end and commits.

@@ -1,5 +1,6 @@
 //! What the engines' sessions have in common when they act.
 
+use super::reply::Cells;
 use super::session::CheckOutcome;
 use crate::base::crash::Point;
 use crate::saga::event::Half;
@@ -16,7 +17,7 @@ pub(super) const fn points(half: Half) -> [Point; 3] {
 pub(super) const CHECK_ROWS_MAX: usize = 2;
 
 /// Judges a check's answer: it holds if it is one row of one column, and that is true or a number other than 0.
-pub(super) fn answer(rows: &[Vec<Option<String>>]) -> CheckOutcome {
+pub(super) fn answer(rows: &[Cells]) -> CheckOutcome {
     let said = match rows {
         [] => "no row".to_owned(),
         [row] => match row.as_slice() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use super::error::SessionError;
-use super::postgres;
 use super::session::{Opening, Session, Survey};
+use super::{postgres, sqlite};
 use crate::base::TenantId;
 
 /// A tenant's database engine, with what only that engine knows.
@@ -73,12 +73,7 @@ pub struct Surveying {
 pub async fn survey(conn: &Conn, surveying: &Surveying) -> Result<Survey, SessionError> {
     match &conn.engine {
         ConnEngine::Postgres { schema } => postgres::survey(conn, schema.as_deref(), surveying).await,
-        ConnEngine::Sqlite => Err(SessionError::no_effect(
-            &conn.tenant,
-            crate::saga::failure::ErrorClass::Permanent,
-            crate::base::Code::UnsupportedEngine,
-            "not yet",
-        )),
+        ConnEngine::Sqlite => sqlite::survey(conn, surveying).await,
     }
 }
 
@@ -86,12 +81,7 @@ pub async fn survey(conn: &Conn, surveying: &Surveying) -> Result<Survey, Sessio
 pub async fn open(conn: &Conn, opening: &Opening) -> Result<Box<dyn Session>, SessionError> {
     match &conn.engine {
         ConnEngine::Postgres { schema } => Ok(Box::new(postgres::open(conn, schema.as_deref(), opening).await?)),
-        ConnEngine::Sqlite => Err(SessionError::no_effect(
-            &conn.tenant,
-            crate::saga::failure::ErrorClass::Permanent,
-            crate::base::Code::UnsupportedEngine,
-            "not yet",
-        )),
+        ConnEngine::Sqlite => Ok(Box::new(sqlite::open(conn, opening).await?)),
     }
 }
 

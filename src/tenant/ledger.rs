@@ -1,10 +1,10 @@
 //! The ledger, read: a pure fold of its rows, the same for every engine.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Display;
 use std::str::FromStr;
 
 use super::error::SessionError;
+use super::reply::Tagged;
 use super::session::{Effect, FenceMark, FenceState, InForce, LedgerKey, LedgerRow, Probe, Unit};
 use crate::base::limits::LEDGER_ROWS_MAX;
 use crate::base::{Code, Digest, Epoch, StepId, TenantId, Timestamp};
@@ -100,27 +100,16 @@ impl RawRow {
     }
 }
 
-/// The fence row as it comes from an engine.
-#[derive(Debug, Clone, Default)]
-pub(super) struct RawFence {
-    pub(super) epoch: String,
-    pub(super) log: String,
-    pub(super) deploy: String,
-    pub(super) tenants: String,
-    pub(super) state: String,
-}
-
-impl RawFence {
-    pub(super) fn parse(&self) -> Result<FenceMark, Damage> {
-        const FENCE: &str = "1 of windlass_fence";
-        Ok(FenceMark {
-            epoch: Epoch(parsed(FENCE, "epoch", &self.epoch)?),
-            log: parsed(FENCE, "log_id", &self.log)?,
-            deploy: parsed(FENCE, "deploy_id", &self.deploy)?,
-            tenants: parsed(FENCE, "tenants", &self.tenants)?,
-            state: state_of(&self.state)?,
-        })
-    }
+/// The fence row: epoch, log, deploy, tenants, state.
+pub(super) fn fence_mark(row: &Tagged) -> Result<FenceMark, Damage> {
+    const FENCE: &str = "1 of windlass_fence";
+    Ok(FenceMark {
+        epoch: Epoch(parsed(FENCE, "epoch", row.cell(0))?),
+        log: parsed(FENCE, "log_id", row.cell(1))?,
+        deploy: parsed(FENCE, "deploy_id", row.cell(2))?,
+        tenants: parsed(FENCE, "tenants", row.cell(3))?,
+        state: state_of(row.cell(4))?,
+    })
 }
 
 /// The state that a fence row's text names.
@@ -301,11 +290,6 @@ pub(super) fn tombstone(tenant: &TenantId, key: &LedgerKey) -> SessionError {
 pub(super) fn took_effect(tenant: &TenantId, key: &LedgerKey) -> SessionError {
     let message = format!("step {} of deploy {} took effect: it cannot be given up any more", key.step, key.deploy);
     SessionError::no_effect(tenant, ErrorClass::Permanent, Code::InDoubt, message)
-}
-
-/// A number in its written form, for [`RawRow`].
-pub(super) fn text(number: impl Display) -> String {
-    number.to_string()
 }
 
 #[cfg(test)]

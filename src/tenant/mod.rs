@@ -8,6 +8,7 @@ mod conn;
 mod error;
 mod ledger;
 mod postgres;
+mod reply;
 mod session;
 mod sqlite;
 

@@ -7,7 +7,7 @@ use crate::base::DeployId;
 
 fn raw(position: u64, step: &str, half: Half, version: &str, effect: Effect) -> RawRow {
     RawRow {
-        position: text(position),
+        position: position.to_string(),
         deploy: DeployId(uuid::Uuid::nil()).to_string(),
         step: step.to_owned(),
         half: half_text(half).to_owned(),
@@ -15,8 +15,8 @@ fn raw(position: u64, step: &str, half: Half, version: &str, effect: Effect) -> 
         name: version.to_owned(),
         digest: Digest::of(version.as_bytes()).to_string(),
         effect: effect_text(effect).to_owned(),
-        epoch: text(1),
-        at_ms: text(1_700_000_000_000_i64),
+        epoch: 1.to_string(),
+        at_ms: 1_700_000_000_000_i64.to_string(),
     }
 }
 

@@ -9,14 +9,14 @@ use super::connect::{Limits, close, connect, epoch_in, name_prefix, session_name
 use super::said::Said;
 use super::session::PgSession;
 use super::sql::{self, Names};
-use super::wire::{Reply, Tagged, exchange};
+use super::wire::{Reply, exchange};
 use crate::base::crash::{self, Point};
 use crate::base::limits::{PREDECESSOR_TIMEOUT, TENANT_ANSWER_GRACE, TENANT_OPEN_TRIES_MAX};
 use crate::base::{Code, Epoch};
 use crate::saga::failure::ErrorClass;
 use crate::tenant::conn::{Conn, Scrubber};
 use crate::tenant::error::SessionError;
-use crate::tenant::ledger::{Ledger, RawRow, state_of};
+use crate::tenant::ledger::{Ledger, state_of};
 use crate::tenant::session::{FenceState, Opening};
 
 /// How long the server itself waits for one session to end before we look again.
@@ -148,7 +148,7 @@ impl Opener<'_> {
         let schema = facts.and_then(|row| row.cells.get(1).cloned().flatten());
         let others = self.earlier(&reply);
         let reply = if others.is_empty() { reply } else { self.end(others).await? };
-        let ledger = Ledger::read(ledger_rows(reply)).map_err(|damage| damage.of(&self.conn.tenant))?;
+        let ledger = Ledger::read(reply.ledger_rows()).map_err(|damage| damage.of(&self.conn.tenant))?;
         Ok(Found { server, schema, state, ledger })
     }
 
@@ -223,28 +223,5 @@ impl Opener<'_> {
         let who: Vec<String> = others.iter().map(|other| format!("{} (process {})", other.name, other.pid)).collect();
         let message = format!("an earlier session is not ended: {}; {why}; nothing was done", who.join(", "));
         SessionError::no_effect(&self.conn.tenant, class, Code::PredecessorAlive, message)
-    }
-}
-
-/// The ledger's rows in a reply.
-pub(super) fn ledger_rows(reply: Reply) -> impl Iterator<Item = RawRow> {
-    reply.rows.into_iter().filter(|row| row.tag == "windlass_row").map(raw_row)
-}
-
-/// A ledger row as text.
-pub(super) fn raw_row(row: Tagged) -> RawRow {
-    let mut cells = row.cells.into_iter().map(Option::unwrap_or_default);
-    let mut next = || cells.next().unwrap_or_default();
-    RawRow {
-        position: next(),
-        deploy: next(),
-        step: next(),
-        half: next(),
-        version: next(),
-        name: next(),
-        digest: next(),
-        effect: next(),
-        epoch: next(),
-        at_ms: next(),
     }
 }

@@ -48,8 +48,6 @@ pub(super) struct Said {
     /// On one line, without secrets.
     pub(super) text: String,
     pub(super) line: Line,
-    /// The violated constraint.
-    pub(super) constraint: Option<String>,
     /// Where in the message, in characters from 1.
     pub(super) position: Option<usize>,
     /// Whether it is ours.
@@ -64,7 +62,6 @@ impl Said {
             sqlstate: None,
             text: scrubber.scrub(&text),
             line: Line::Lost,
-            constraint: None,
             position: None,
             mark: Mark::None,
         };
@@ -96,7 +93,6 @@ impl Said {
             sqlstate: Some(error.code().to_owned()),
             text: scrubber.scrub(&text),
             line: if ended { Line::Lost } else { Line::Alive },
-            constraint: error.constraint().map(str::to_owned),
             position: match error.position() {
                 Some(PgErrorPosition::Original(position)) => Some(position),
                 _ => None,

@@ -7,7 +7,6 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
 use super::connect::close;
-use super::opening::raw_row;
 use super::said::{Line, Mark, Said};
 use super::sql::{self, Names, PROLOGUE, UnitText};
 use super::wire::{Reply, Trouble, exchange, first_rows};
@@ -133,7 +132,7 @@ impl PgSession {
         if let Mark::Fenced(current) = said.mark {
             return Err(SessionError::fenced(&tenant, self.opening.epoch, current));
         }
-        if !(said.is("23505") && said.constraint.as_deref() == Some("windlass_ledger_pkey")) {
+        if !said.is("23505") {
             return Err(said.error(&tenant));
         }
         self.read_row(&unit.key).await?;
@@ -154,8 +153,8 @@ impl PgSession {
         if let Some(trouble) = &reply.trouble {
             return Err(self.understood(trouble).error(tenant));
         }
-        for row in reply.rows.into_iter().filter(|row| row.tag == "windlass_row") {
-            let row = raw_row(row).parse().map_err(|damage: Damage| damage.of(tenant))?;
+        for row in reply.ledger_rows() {
+            let row = row.parse().map_err(|damage: Damage| damage.of(tenant))?;
             self.ledger.push(row);
         }
         Ok(())

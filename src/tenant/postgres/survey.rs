@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use super::connect::{Limits, SURVEY_NAME, close, connect};
-use super::opening::{ledger_rows, ledger_schema};
+use super::opening::ledger_schema;
 use super::said::Said;
 use super::sql::{self, Names, literal};
 use super::wire::{Reply, exchange};
@@ -12,7 +12,7 @@ use crate::base::limits::TENANT_ANSWER_GRACE;
 use crate::saga::failure::ErrorClass;
 use crate::tenant::conn::{Conn, Surveying};
 use crate::tenant::error::SessionError;
-use crate::tenant::ledger::{Damage, Ledger, RawFence};
+use crate::tenant::ledger::{Damage, Ledger, fence_mark};
 use crate::tenant::session::Survey;
 
 /// Which part of the tenant a message asks for.
@@ -101,20 +101,8 @@ fn read(conn: &Conn, reply: Reply) -> Result<Survey, SessionError> {
     if reply.row("windlass_there").is_some_and(|row| row.cell(0) != row.cell(1)) {
         return Err(damaged(Damage::HalfMissing));
     }
-    let fence = match reply.row("windlass_mark") {
-        None => None,
-        Some(row) => {
-            let raw = RawFence {
-                epoch: row.cell(0).to_owned(),
-                log: row.cell(1).to_owned(),
-                deploy: row.cell(2).to_owned(),
-                tenants: row.cell(3).to_owned(),
-                state: row.cell(4).to_owned(),
-            };
-            Some(raw.parse().map_err(damaged)?)
-        }
-    };
-    let ledger = Ledger::read(ledger_rows(reply)).map_err(damaged)?;
+    let fence = reply.row("windlass_mark").map(fence_mark).transpose().map_err(damaged)?;
+    let ledger = Ledger::read(reply.ledger_rows()).map_err(damaged)?;
     Ok(Survey {
         server: format!("PostgreSQL {}", fact(0).unwrap_or_default()),
         identity: format!("postgresql:{}/{}/{schema}", fact(1).unwrap_or_default(), fact(2).unwrap_or_default()),

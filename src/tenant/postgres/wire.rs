@@ -9,9 +9,7 @@ use sqlx::{AssertSqlSafe, Column as _, Either, Row as _, ValueRef as _};
 use tokio::time::timeout;
 
 use crate::base::crash::{self, Point};
-
-/// The names of the first columns of our own result sets begin with this, so that they are told from a migration's.
-const TAG: &str = "windlass_";
+use crate::tenant::reply::{self, Cells, TAG, Tagged};
 
 /// Why a message was not answered to its end.
 #[derive(Debug)]
@@ -22,45 +20,14 @@ pub(super) enum Trouble {
     Silence(Duration),
 }
 
-/// A row of a result set of ours.
-#[derive(Debug)]
-pub(super) struct Tagged {
-    /// The name of its first column.
-    pub(super) tag: String,
-    /// Its columns as text.
-    pub(super) cells: Vec<Option<String>>,
-}
-
-impl Tagged {
-    /// A column's text; empty where it is NULL, which reads as damage wherever a value is needed.
-    pub(super) fn cell(&self, at: usize) -> &str {
-        self.cells.get(at).and_then(Option::as_deref).unwrap_or_default()
-    }
-}
-
 /// The answers to one message.
-#[derive(Debug, Default)]
-pub(super) struct Reply {
-    /// How many of its statements ended well.
-    pub(super) completed: usize,
-    /// The rows of our own result sets.
-    pub(super) rows: Vec<Tagged>,
-    /// What ended it early.
-    pub(super) trouble: Option<Trouble>,
-}
+pub(super) type Reply = reply::Reply<Trouble>;
 
-impl Reply {
-    /// The first row under a tag.
-    pub(super) fn row(&self, tag: &str) -> Option<&Tagged> {
-        self.rows.iter().find(|row| row.tag == tag)
-    }
-
-    fn take(&mut self, item: Result<Either<PgQueryResult, PgRow>, sqlx::Error>) {
-        match item {
-            Ok(Either::Left(_)) => self.completed += 1,
-            Ok(Either::Right(row)) => self.rows.extend(tagged(&row)),
-            Err(error) => self.trouble = Some(Trouble::Driver(error)),
-        }
+fn take(reply: &mut Reply, item: Result<Either<PgQueryResult, PgRow>, sqlx::Error>) {
+    match item {
+        Ok(Either::Left(_)) => reply.completed += 1,
+        Ok(Either::Right(row)) => reply.rows.extend(tagged(&row)),
+        Err(error) => reply.trouble = Some(Trouble::Driver(error)),
     }
 }
 
@@ -70,7 +37,7 @@ fn tagged(row: &PgRow) -> Option<Tagged> {
 }
 
 /// The columns of a row as the text in which the simple protocol sends them.
-pub(super) fn cells(row: &PgRow) -> Vec<Option<String>> {
+fn cells(row: &PgRow) -> Cells {
     (0..row.len())
         .map(|at| {
             let value = row.try_get_raw(at).ok().filter(|value| !value.is_null())?;
@@ -88,14 +55,14 @@ pub(super) async fn exchange(pg: &mut PgConnection, sql: String, inside: Option<
         if let Some(point) = inside {
             // The first poll writes the message to the socket.
             if let Some(Some(item)) = poll_immediate(answers.next()).await {
-                reply.take(item);
+                take(&mut reply, item);
             }
             crash::point(point);
         }
         while reply.trouble.is_none()
             && let Some(item) = answers.next().await
         {
-            reply.take(item);
+            take(&mut reply, item);
         }
     })
     .await;
@@ -111,7 +78,7 @@ pub(super) async fn first_rows(
     sql: String,
     rows_max: usize,
     limit: Duration,
-) -> Result<Vec<Vec<Option<String>>>, Trouble> {
+) -> Result<Vec<Cells>, Trouble> {
     let read = timeout(limit, async {
         let mut rows = Vec::new();
         let mut answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(pg);

@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
 /// How long a server may take to answer.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// The pause between two attempts to connect to a server that starts.
 const KNOCK: Duration = Duration::from_millis(20);
 /// How many ports are tried: between finding one free and using it, somebody else may.
