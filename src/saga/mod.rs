@@ -12,3 +12,6 @@ pub mod retry;
 pub mod summary;
 pub mod tenant;
 pub mod workflow;
+
+#[cfg(test)]
+mod testing;
