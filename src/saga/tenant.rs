@@ -81,9 +81,9 @@ impl StepState {
         matches!(self, StepState::Started { .. } | StepState::Undoing { .. } | StepState::Doubt { .. })
     }
 
-    /// Known to be in effect.
+    /// Known to be in effect; also where a human decided that it stays so.
     const fn in_effect(&self) -> bool {
-        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. })
+        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. } | StepState::Left)
     }
 }
 

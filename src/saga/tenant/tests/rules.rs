@@ -109,7 +109,8 @@ fn nothing_is_undone_beneath_a_step_that_is_not_down_itself() {
         (vec![], "another step is under way"),
         (vec![looked("b", Half::Undo, unknown(AGAIN))], "another step is under way"),
         (vec![undo_failed("b", AGAIN)], "a later step is still in effect"),
-        (vec![stuck], "a later step is still in effect"),
+        (vec![stuck.clone()], "a later step is still in effect"),
+        (vec![stuck, decided("b", Resolution::Applied)], "a later step is still in effect"),
     ] {
         assert_eq!(refused(&plan, &[up.clone(), then].concat(), &undo_started("a", 1)), reason);
     }
@@ -182,6 +183,11 @@ fn a_tenant_ends_only_as_its_steps_say() {
         ("down", down(&[&[undone("b")][..], &undo("a")].concat()), &[O::Unwound]),
         ("undo stuck", down(std::slice::from_ref(&stuck)), &[O::Stuck]),
         ("left", down(&[stuck.clone(), decided("b", Resolution::Applied)]), &[O::Abandoned]),
+        (
+            "the last one left",
+            down(&[undone("b"), undo_started("a", 1), undo_failed("a", Retry::No), decided("a", Resolution::Applied)]),
+            &[O::Abandoned],
+        ),
         ("act stuck", vec![started("a", 1), looked("a", Half::Act, unknown(Retry::No))], &[O::Stuck]),
     ] {
         let state = legal(&plan, &events);
