@@ -448,6 +448,9 @@ impl TenantState {
     /// Doubt comes first, whichever way the deploy goes: what happened must be known before anything is decided upon it (P3).
     #[must_use]
     pub fn next<'p>(&self, plan: &'p Plan, direction: Direction, open: Option<(u32, u32)>) -> Action<'p> {
+        if self.planned.is_none() {
+            return Action::Rest;
+        }
         match self.finished {
             Some(TenantOutcome::Completed) if direction == Direction::Unwind => {
                 return Action::Turn { cause: Cause::DeployTurned };

@@ -70,6 +70,14 @@ fn what_comes_next_follows_from_the_stream_and_the_direction() {
 }
 
 #[test]
+fn a_stream_without_its_plan_decides_nothing() {
+    let plan = plan(&["a"]);
+    for direction in [Direction::Forward, Direction::Unwind] {
+        assert_eq!(TenantState::new(&plan).next(&plan, direction, Some((0, 0))), Action::Rest);
+    }
+}
+
+#[test]
 fn a_step_waits_for_its_own_stage_and_the_tenants_wave_in_it() {
     let plan = Plan::new(vec![planned_step(0, "a"), planned_step(1, "b: a")]).unwrap();
     let next = |events: &[TenantEvent], open| {
