@@ -14,4 +14,6 @@ pub mod tenant;
 pub mod workflow;
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod testing;

@@ -621,4 +621,6 @@ fn describe(event: &TenantEvent) -> String {
 }
 
 #[cfg(test)]
+mod sweep_tests;
+#[cfg(test)]
 mod tests;
