@@ -243,5 +243,4 @@ fn name(event: &DeployEvent) -> String {
 }
 
 #[cfg(test)]
-#[path = "deploy_tests.rs"]
 mod tests;

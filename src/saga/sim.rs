@@ -167,13 +167,13 @@ impl<'p> Tenant<'p> {
                 // A worker that takes a tenant up knows only what the log says.
                 self.state = TenantState::fold(self.plan, &self.history).expect("a recorded history folds");
             }
-            Worker::Asking => match self.ask(deploy, choose) {
-                Some((event, then)) => self.worker = Worker::Appending(event, then),
-                None => {
+            Worker::Asking => {
+                let Some((event, then)) = self.ask(deploy, choose) else {
                     self.worker = Worker::Away;
                     return false;
-                }
-            },
+                };
+                self.worker = Worker::Appending(event, then);
+            }
             // The log refuses a start once the deploy has turned; the worker asks again.
             Worker::Appending(event, _) if event.is_forward_start() && !deploy.direction.admits_starts() => {}
             Worker::Appending(event, then) => {
@@ -224,23 +224,23 @@ impl<'p> Tenant<'p> {
     fn act(&mut self, half: Half, step: usize, choose: &mut dyn Choose) -> TenantEvent {
         let id = self.plan.steps()[step].id.as_str();
         match half {
-            Half::Act => match self.luck[step].act.meet(choose) {
-                Err(retry) => failed(id, retry),
-                Ok(()) => {
-                    if self.has_effect(step) {
-                        assert!(!self.effects.contains(&step), "P3: step {id} took effect twice");
-                        self.effects.push(step);
-                    }
-                    succeeded(id)
+            Half::Act => {
+                if let Err(retry) = self.luck[step].act.meet(choose) {
+                    return failed(id, retry);
                 }
-            },
-            Half::Undo => match self.luck[step].undo.meet(choose) {
-                Err(retry) => undo_failed(id, retry),
-                Ok(()) => {
-                    assert_eq!(self.effects.pop(), Some(step), "P4: the latest effect is undone first, and once");
-                    undone(id)
+                if self.has_effect(step) {
+                    assert!(!self.effects.contains(&step), "P3: step {id} took effect twice");
+                    self.effects.push(step);
                 }
-            },
+                succeeded(id)
+            }
+            Half::Undo => {
+                if let Err(retry) = self.luck[step].undo.meet(choose) {
+                    return undo_failed(id, retry);
+                }
+                assert_eq!(self.effects.pop(), Some(step), "P4: the latest effect is undone first, and once");
+                undone(id)
+            }
         }
     }
 
