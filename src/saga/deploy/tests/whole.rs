@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::saga::plan::Plan;
 use crate::saga::sim::{Choose, Tenant};
+use crate::saga::tenant::StepState;
 use crate::saga::testing::{plan, planned_step};
 
 /// Moves of all hands together in one deploy.
@@ -20,6 +21,11 @@ impl Choose for Script<'_> {
     }
 }
 
+/// Two stages of two waves each; a tenant's waves follow from its number.
+fn waves(tenant: u32) -> [u32; 2] {
+    [tenant % 2, u32::from(tenant % 3 == 1)]
+}
+
 struct Fleet<'p> {
     deploy: DeployState,
     on_failure: OnFailure,
@@ -27,11 +33,9 @@ struct Fleet<'p> {
 }
 
 impl<'p> Fleet<'p> {
-    /// Two stages of two waves each; a tenant's waves follow from its number.
-    fn new(plans: &'p [Plan], count: usize) -> Self {
-        let deploy = DeployState::fold(&[created(&[2, 2], count as u64)]).unwrap();
-        let waves = |tenant: usize| [u32::from(tenant % 2 == 1), u32::from(tenant % 3 == 1)];
-        let tenants = (0..count).map(|at| Tenant::new(&plans[at % plans.len()], &waves(at))).collect();
+    fn new(plans: &'p [Plan], count: u32) -> Self {
+        let deploy = DeployState::fold(&[created(&[2, 2], u64::from(count))]).unwrap();
+        let tenants = plans.iter().cycle().zip(0..count).map(|(plan, at)| Tenant::new(plan, &waves(at))).collect();
         Self { deploy, on_failure: policy(Then::Unwind), tenants }
     }
 
@@ -48,6 +52,16 @@ impl<'p> Fleet<'p> {
         self.deploy.summary().direction.admits_starts()
     }
 
+    /// Whether every step that belongs before this stage and wave has succeeded.
+    fn is_done_before(&self, wave: (u32, u32)) -> bool {
+        self.tenants.iter().zip(0..).all(|(tenant, at)| {
+            tenant.state.steps(tenant.plan).all(|(step, state)| {
+                (step.stage, waves(at)[usize::from(step.stage == 1)]) >= wave
+                    || matches!(state, StepState::Succeeded(_))
+            })
+        })
+    }
+
     /// One decision of a coordinator; what it did, or `None` where it waits.
     fn coordinate(&mut self) -> Option<Decision> {
         let decision = self.deploy.next(&self.census(), &self.on_failure);
@@ -56,6 +70,9 @@ impl<'p> Fleet<'p> {
                 if let DeployEvent::DeployFinished { account, .. } = &**event {
                     let accounted: u64 = account.values().sum();
                     assert_eq!(accounted, self.tenants.len() as u64, "P7: every tenant is in the account");
+                }
+                if let DeployEvent::WaveOpened { stage, wave } = **event {
+                    assert!(self.is_done_before((stage, wave)), "a wave opened before the one before it was done");
                 }
                 self.deploy.apply(event).unwrap();
             }
@@ -76,23 +93,21 @@ impl<'p> Fleet<'p> {
         moved
     }
 
-    /// One move of somebody chosen; whether anything moved.
-    fn chosen_move(&mut self, choose: &mut dyn Choose) {
+    /// One move of somebody; `luck` is what the databases draw from.
+    fn chosen_move(&mut self, choose: &mut dyn Choose, luck: &mut dyn Choose) {
         let at = choose.pick(self.tenants.len());
+        let row = self.deploy.summary();
+        let may_turn = row.direction == Direction::Forward && row.outcome.is_none();
         match choose.pick(16) {
             0..=9 => {
-                self.work(at, choose);
+                self.work(at, luck);
             }
             10..=12 => {
                 self.coordinate();
             }
             13 | 14 => self.tenants[at].crash(),
-            _ if self.deploy.summary().direction == Direction::Forward && self.deploy.summary().outcome.is_none() => {
-                // A person turns it, perhaps; the rarest of things.
-                if choose.pick(4) == 3 {
-                    self.deploy.apply(&set(Direction::Unwind)).unwrap();
-                }
-            }
+            // A person turns it.
+            _ if may_turn && choose.pick(8) == 7 => self.deploy.apply(&set(Direction::Unwind)).unwrap(),
             _ => {}
         }
     }
@@ -121,6 +136,8 @@ impl<'p> Fleet<'p> {
         }
         let outcome = row.outcome.expect("P7: a deploy without stuck tenants ends");
         assert!(row.seal.is_some());
+        let turned = !row.direction.admits_starts();
+        assert!(self.tenants.iter().all(|tenant| !turned || tenant.status() != TenantStatus::Completed));
         let is = |tenant: &Tenant<'_>, status| tenant.status() == status;
         match outcome {
             DeployOutcome::Completed => {
@@ -155,22 +172,23 @@ proptest! {
 
     #[test]
     fn every_deploy_ends_with_an_account_or_waits_for_a_human(
-        count in 0_usize..6,
-        script in proptest::collection::vec(any::<u8>(), 0..600),
+        count in 0_u32..6,
+        order in proptest::collection::vec(any::<u8>(), 0..800),
+        luck in proptest::collection::vec(any::<u8>(), 0..30),
         decisions in 0_usize..4,
     ) {
         let plans = plans();
         let mut fleet = Fleet::new(&plans, count);
-        let mut choices = Script(script.iter());
-        while count > 0 && choices.0.len() > 0 {
-            fleet.chosen_move(&mut choices);
+        let (mut order, mut luck) = (Script(order.iter()), Script(luck.iter()));
+        while count > 0 && order.0.len() > 0 {
+            fleet.chosen_move(&mut order, &mut luck);
         }
-        fleet.settle(&mut choices);
+        fleet.settle(&mut luck);
         fleet.check_end();
         for _ in 0..decisions {
             if let Some(tenant) = fleet.tenants.iter_mut().find(|tenant| tenant.status() == TenantStatus::Stuck) {
-                tenant.resolve(&mut choices);
-                fleet.settle(&mut choices);
+                tenant.resolve(&mut luck);
+                fleet.settle(&mut luck);
                 fleet.check_end();
             }
         }
