@@ -479,5 +479,4 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[path = "workflow_tests.rs"]
 mod tests;
