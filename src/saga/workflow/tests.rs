@@ -124,6 +124,7 @@ fn what_this_version_cannot_do_is_refused_by_name() {
         (small("[on_failure]\nthen = \"halt\"", STEP), "on_failure = \"halt\""),
         (small("[on_failure]\nthen = \"unwind-tenant\"", STEP), "on_failure = \"unwind-tenant\""),
         (small("[on_failure]\nthen = \"continue\"\nbeyond = \"unwind\"", STEP), "on_failure = \"continue\""),
+        (head("beyond = \"halt\""), "on_failure.beyond = \"halt\""),
         (head("budget = \"1\""), "a budget of failed tenants"),
         (head("budget = \"10%\""), "a budget of failed tenants"),
     ] {
