@@ -36,10 +36,10 @@ create, enter 0, open 0.0                                    | open 0.1, set unw
 create, enter 0, open 0.0, open 0.1                          | enter 1, set unwind, set forward only, ENDS
 create, enter 0, open 0.0, open 0.1, enter 1                 | open 1.0, set unwind, set forward only, ENDS
 create, enter 0, open 0.0, open 0.1, enter 1, open 1.0       | set unwind, set forward only, ENDS
-create, set unwind                                           | ENDS
-create, enter 0, set unwind                                  | ENDS
-create, enter 0, open 0.0, set unwind                        | ENDS
-create, enter 0, open 0.0, open 0.1, set unwind              | ENDS
+create, set unwind                                           | unwound
+create, enter 0, set unwind                                  | unwound
+create, enter 0, open 0.0, set unwind                        | unwound
+create, enter 0, open 0.0, open 0.1, set unwind              | unwound
 create, set forward only                                     | enter 0, ENDS
 create, enter 0, open 0.0, set forward only                  | open 0.1, ENDS
 create, enter 0, open 0.0, open 0.1, set forward only        | enter 1, ENDS
@@ -85,4 +85,41 @@ fn the_cause_of_the_turn_is_kept() {
     let cause = Cause::Operator { actor: operator(), reason: "so".into() };
     let state = DeployState::fold(&[created(&[1], 1), set(Direction::Unwind)]).unwrap();
     assert_eq!(state.cause(), Some(&cause));
+}
+
+#[test]
+fn a_deploy_ends_only_with_every_tenant_accounted_for_and_as_the_account_says() {
+    use DeployOutcome as D;
+    use TenantOutcome as T;
+    let forward = DeployState::fold(&[created(&[1], 3)]).unwrap();
+    let turned = DeployState::fold(&[created(&[1], 3), set(Direction::Unwind)]).unwrap();
+    for (account, outcome, may_forward, may_turned) in [
+        (vec![(T::Completed, 3)], D::Completed, true, false),
+        (vec![(T::Completed, 3)], D::Unwound, false, false),
+        (vec![(T::Unwound, 1), (T::Untouched, 2)], D::Unwound, true, true),
+        (vec![(T::Unwound, 1), (T::Untouched, 2)], D::Completed, false, false),
+        (vec![(T::Completed, 2), (T::Unwound, 1)], D::Unwound, false, false),
+        (vec![(T::Completed, 2), (T::Quarantined, 1)], D::CompletedWithQuarantine, true, false),
+        (vec![(T::Completed, 2), (T::Quarantined, 1)], D::Completed, false, false),
+        (vec![(T::Unwound, 2), (T::Abandoned, 1)], D::EndedByHand, true, true),
+        (vec![(T::Unwound, 2), (T::Abandoned, 1)], D::Unwound, false, false),
+        (vec![(T::Unwound, 2), (T::Stuck, 1)], D::Unwound, false, false),
+        (vec![(T::Completed, 2)], D::Completed, false, false),
+        (vec![(T::Unwound, 4)], D::Unwound, false, false),
+        (vec![], D::Completed, false, false),
+    ] {
+        let event = DeployEvent::DeployFinished { outcome, account: account.iter().copied().collect() };
+        assert_eq!(forward.clone().apply(&event).is_ok(), may_forward, "forward: {account:?} as {outcome:?}");
+        assert_eq!(turned.clone().apply(&event).is_ok(), may_turned, "turned: {account:?} as {outcome:?}");
+    }
+}
+
+#[test]
+fn an_account_that_lacks_a_tenant_is_refused_in_numbers() {
+    let end = DeployEvent::DeployFinished {
+        outcome: DeployOutcome::Completed,
+        account: BTreeMap::from([(TenantOutcome::Completed, 2)]),
+    };
+    let error = DeployState::fold(&[created(&[1], 3), end]).unwrap_err();
+    assert_eq!(error.reason, "the account holds 2 of 3 tenants");
 }
