@@ -298,9 +298,8 @@ fn a_file_or_a_list_of_steps_beyond_its_limit_is_refused() {
     let message = format!("workflow w.toml: the file is larger than {TOML_BYTES_MAX} bytes");
     assert_refused(&padded(1), Code::WorkflowInvalid, &message);
 
-    let steps = |count: usize| -> String {
-        (0..count).map(|at| format!("[[stage.step]]\nid = \"s{at}\"\nuses = \"check\"\n")).collect()
-    };
+    let steps =
+        |count: usize| -> String { (0..count).map(|at| STEP.replace("\"a\"", &format!("\"s{at}\""))).collect() };
     parse(&small("", &steps(WORKFLOW_STEPS_MAX)));
     let message = format!("workflow w.toml, line 1: a workflow has at most {WORKFLOW_STEPS_MAX} steps");
     assert_refused(&small("", &steps(WORKFLOW_STEPS_MAX + 1)), Code::WorkflowInvalid, &message);
