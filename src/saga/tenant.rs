@@ -1,6 +1,6 @@
 //! The tenant machine: what one tenant's stream means, and what is to be done there next.
 //!
-//! [`step_after`] names every legal move of a step, [`TenantState::apply`] adds what must hold between steps, and
+//! `step_after` names every legal move of a step, [`TenantState::apply`] adds what must hold between steps, and
 //! [`TenantState::next`] is the one place that decides. A worker that has just acted and a worker that has just been started after a
 //! crash both call the same `next` on the same fold.
 //!
