@@ -17,6 +17,7 @@ use crate::base::Seq;
 pub struct DeployState {
     seq: Seq,
     waves: Option<Vec<u32>>,
+    tenant_count: u64,
     stage: Option<u32>,
     summary: DeploySummary,
     cause: Option<Cause>,
@@ -71,7 +72,10 @@ impl DeployState {
         let seq = self.seq.next();
         self.may(event).map_err(|reason| IllegalEvent { seq, event: name(event), reason })?;
         match event {
-            DeployEvent::DeployCreated { waves, .. } => self.waves = Some(waves.clone()),
+            DeployEvent::DeployCreated { waves, tenant_count, .. } => {
+                self.waves = Some(waves.clone());
+                self.tenant_count = *tenant_count;
+            }
             DeployEvent::StageEntered { stage } => self.stage = Some(*stage),
             DeployEvent::DirectionSet { cause, .. } => self.cause = Some(cause.clone()),
             DeployEvent::WaveOpened { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {}
@@ -124,8 +128,25 @@ impl DeployState {
                 (Direction::Forward, Direction::Unwind | Direction::ForwardOnly) => Ok(()),
                 (from, to) => Err(format!("from {from:?} there is no way to {to:?}")),
             },
-            DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => Ok(()),
+            DeployEvent::DeployFinished { outcome, account } => self.may_finish(*outcome, account),
+            DeployEvent::Sealed { .. } => Ok(()),
         }
+    }
+
+    /// The account holds every tenant, each with an end, and the outcome says no more than the account does (promise P7).
+    fn may_finish(&self, outcome: DeployOutcome, account: &BTreeMap<TenantOutcome, u64>) -> Result<(), String> {
+        let accounted: u64 = account.values().fold(0, |sum, count| sum.saturating_add(*count));
+        if accounted != self.tenant_count {
+            return Err(format!("the account holds {accounted} of {} tenants", self.tenant_count));
+        }
+        if account.contains_key(&TenantOutcome::Stuck) {
+            return Err("a tenant is stuck".to_owned());
+        }
+        if !self.summary.direction.admits_starts() && account.contains_key(&TenantOutcome::Completed) {
+            return Err("the deploy has turned, and a tenant has not".to_owned());
+        }
+        let says = outcome_of(account);
+        if says == outcome { Ok(()) } else { Err(format!("the account says {says:?}")) }
     }
 
     /// The wave that follows, in the stage that has been entered.
@@ -224,17 +245,23 @@ fn finish(census: &Census) -> DeployEvent {
         .map(|outcome| (outcome, census.count(TenantStatus::of(outcome))))
         .filter(|(_, count)| *count > 0)
         .collect();
+    DeployEvent::DeployFinished { outcome: outcome_of(&account), account }
+}
+
+/// What an account of tenants that have all ended comes to. `Unwound` claims that every tenant is as it was: a single completed
+/// one makes it another thing.
+fn outcome_of(account: &BTreeMap<TenantOutcome, u64>) -> DeployOutcome {
     let has = |outcome| account.contains_key(&outcome);
-    let outcome = if has(TenantOutcome::Abandoned) {
+    let any_back = has(TenantOutcome::Unwound) || has(TenantOutcome::Untouched);
+    if has(TenantOutcome::Abandoned) {
         DeployOutcome::EndedByHand
-    } else if has(TenantOutcome::Quarantined) {
+    } else if has(TenantOutcome::Quarantined) || (any_back && has(TenantOutcome::Completed)) {
         DeployOutcome::CompletedWithQuarantine
-    } else if has(TenantOutcome::Unwound) || has(TenantOutcome::Untouched) {
+    } else if any_back {
         DeployOutcome::Unwound
     } else {
         DeployOutcome::Completed
-    };
-    DeployEvent::DeployFinished { outcome, account }
+    }
 }
 
 fn name(event: &DeployEvent) -> String {
@@ -243,5 +270,4 @@ fn name(event: &DeployEvent) -> String {
 }
 
 #[cfg(test)]
-#[path = "deploy_tests.rs"]
 mod tests;

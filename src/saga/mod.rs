@@ -12,3 +12,8 @@ pub mod retry;
 pub mod summary;
 pub mod tenant;
 pub mod workflow;
+
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod testing;

@@ -1,6 +1,6 @@
 //! The tenant machine: what one tenant's stream means, and what is to be done there next.
 //!
-//! [`step_after`] names every legal move of a step, [`TenantState::apply`] adds what must hold between steps, and
+//! `step_after` names every legal move of a step, [`TenantState::apply`] adds what must hold between steps, and
 //! [`TenantState::next`] is the one place that decides. A worker that has just acted and a worker that has just been started after a
 //! crash both call the same `next` on the same fold.
 //!
@@ -81,9 +81,9 @@ impl StepState {
         matches!(self, StepState::Started { .. } | StepState::Undoing { .. } | StepState::Doubt { .. })
     }
 
-    /// Known to be in effect.
+    /// Known to be in effect; also where a human decided that it stays so.
     const fn in_effect(&self) -> bool {
-        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. })
+        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. } | StepState::Left)
     }
 }
 
@@ -448,6 +448,9 @@ impl TenantState {
     /// Doubt comes first, whichever way the deploy goes: what happened must be known before anything is decided upon it (P3).
     #[must_use]
     pub fn next<'p>(&self, plan: &'p Plan, direction: Direction, open: Option<(u32, u32)>) -> Action<'p> {
+        if self.planned.is_none() {
+            return Action::Rest;
+        }
         match self.finished {
             Some(TenantOutcome::Completed) if direction == Direction::Unwind => {
                 return Action::Turn { cause: Cause::DeployTurned };
@@ -617,5 +620,7 @@ fn describe(event: &TenantEvent) -> String {
     }
 }
 
+#[cfg(test)]
+mod sweep_tests;
 #[cfg(test)]
 mod tests;

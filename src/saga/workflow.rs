@@ -226,9 +226,12 @@ impl Workflow {
 
     /// Refuses what the format carries and this version cannot do, before anything rests on it.
     pub fn supported(&self) -> Result<(), WorkflowError> {
-        let feature = if self.on_failure.then != Then::Unwind || self.on_failure.beyond != Then::Unwind {
-            Some(format!("on_failure = {:?}", self.on_failure.then.to_string()))
-        } else if self.on_failure.budget != Budget::Count(0) {
+        let OnFailure { then, budget, beyond, .. } = &self.on_failure;
+        let feature = if *then != Then::Unwind {
+            Some(format!("on_failure = {:?}", then.to_string()))
+        } else if *beyond != Then::Unwind {
+            Some(format!("on_failure.beyond = {:?}", beyond.to_string()))
+        } else if *budget != Budget::Count(0) {
             Some("a budget of failed tenants".to_owned())
         } else if self.stages.iter().flat_map(|stage| &stage.waves).any(|wave| wave.gate.is_some()) {
             Some("a gate between waves".to_owned())
@@ -479,5 +482,4 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[path = "workflow_tests.rs"]
 mod tests;

@@ -1,0 +1,158 @@
+//! One step: every state × every event, written down a second time as a table that owes nothing to the code.
+
+use super::*;
+
+/// Every legal move. The steps stand at their second try with a failure "old" behind them, or wait until 5000; the events bring a
+/// failure "new" and say "again" for 9000. A pair that is not in this table is illegal.
+const MOVES: &str = "
+pending                       | start 1              | started 1
+pending                       | skip                 | skipped
+
+ready 2 @5000                 | start 3              | started 3
+
+started 2                     | succeeds             | succeeded
+started 2                     | fails, again         | ready 2 @9000
+started 2                     | fails for good       | failed: new
+started 2                     | act: applied         | succeeded, probed
+started 2                     | act: not applied     | ready 2 @0
+started 2                     | act: unknown, again  | doubt Act 2, 1 looks @9000: new
+started 2                     | act: unknown         | stuck Act 2: new
+
+doubt Act 2, 1 looks @5000: old  | act: applied         | succeeded, probed
+doubt Act 2, 1 looks @5000: old  | act: not applied     | ready 2 @0
+doubt Act 2, 1 looks @5000: old  | act: unknown, again  | doubt Act 2, 2 looks @9000: new
+doubt Act 2, 1 looks @5000: old  | act: unknown         | stuck Act 2: new
+
+succeeded                     | undo 1               | undoing 1
+succeeded                     | undo skipped         | undone
+
+undo ready 2 @5000            | undo 3               | undoing 3
+
+undoing 2                     | undo succeeds        | undone
+undoing 2                     | undo fails, again    | undo ready 2 @9000
+undoing 2                     | undo fails for good  | stuck Undo 2: new
+undoing 2                     | undo: applied        | undone
+undoing 2                     | undo: not applied    | undo ready 2 @0
+undoing 2                     | undo: unknown, again | doubt Undo 2, 1 looks @9000: new
+undoing 2                     | undo: unknown        | stuck Undo 2: new
+
+doubt Undo 2, 1 looks @5000: old | undo: applied        | undone
+doubt Undo 2, 1 looks @5000: old | undo: not applied    | undo ready 2 @0
+doubt Undo 2, 1 looks @5000: old | undo: unknown, again | doubt Undo 2, 2 looks @9000: new
+doubt Undo 2, 1 looks @5000: old | undo: unknown        | stuck Undo 2: new
+
+stuck Act 2: old              | resolve: retry       | doubt Act 0, 0 looks @0: old
+stuck Act 2: old              | resolve: applied     | succeeded
+stuck Act 2: old              | resolve: undone      | ready 2 @0
+stuck Undo 2: old             | resolve: retry       | doubt Undo 0, 0 looks @0: old
+stuck Undo 2: old             | resolve: applied     | left
+stuck Undo 2: old             | resolve: undone      | undone
+";
+
+fn every_state() -> Vec<StepState> {
+    let (attempt, not_before) = (Attempt(2), Timestamp(5_000));
+    let doubt = |half| StepState::Doubt { half, attempt, looks: Attempt(1), not_before, failure: failure("old") };
+    let stuck = |half| StepState::Stuck { half, attempt, failure: failure("old") };
+    vec![
+        StepState::Pending,
+        StepState::Started { attempt },
+        StepState::Ready { attempt, not_before },
+        StepState::Succeeded(Evidence::default()),
+        StepState::Failed(failure("old")),
+        StepState::Skipped,
+        StepState::Undoing { attempt },
+        StepState::UndoReady { attempt, not_before },
+        StepState::Undone,
+        doubt(Half::Act),
+        doubt(Half::Undo),
+        stuck(Half::Act),
+        stuck(Half::Undo),
+        StepState::Left,
+    ]
+}
+
+/// A state as the table writes it, with everything that is in it.
+fn written(state: &StepState) -> String {
+    match state {
+        StepState::Pending => "pending".to_owned(),
+        StepState::Started { attempt } => format!("started {attempt}"),
+        StepState::Ready { attempt, not_before } => format!("ready {attempt} @{}", not_before.0),
+        StepState::Succeeded(evidence) if evidence.probed => "succeeded, probed".to_owned(),
+        StepState::Succeeded(_) => "succeeded".to_owned(),
+        StepState::Failed(failure) => format!("failed: {}", failure.message),
+        StepState::Skipped => "skipped".to_owned(),
+        StepState::Undoing { attempt } => format!("undoing {attempt}"),
+        StepState::UndoReady { attempt, not_before } => format!("undo ready {attempt} @{}", not_before.0),
+        StepState::Undone => "undone".to_owned(),
+        StepState::Doubt { half, attempt, looks, not_before, failure } => {
+            format!("doubt {half:?} {attempt}, {looks} looks @{}: {}", not_before.0, failure.message)
+        }
+        StepState::Stuck { half, attempt, failure } => format!("stuck {half:?} {attempt}: {}", failure.message),
+        StepState::Left => "left".to_owned(),
+    }
+}
+
+fn every_event() -> Vec<(&'static str, TenantEvent)> {
+    use Half::{Act, Undo};
+    vec![
+        ("start 1", started("s", 1)),
+        ("start 2", started("s", 2)),
+        ("start 3", started("s", 3)),
+        ("start 4", started("s", 4)),
+        ("succeeds", succeeded("s")),
+        ("fails, again", failed("s", AGAIN)),
+        ("fails for good", failed("s", Retry::No)),
+        ("skip", skipped("s")),
+        ("act: applied", looked("s", Act, Found::Applied)),
+        ("act: not applied", looked("s", Act, Found::NotApplied)),
+        ("act: unknown, again", looked("s", Act, unknown(AGAIN))),
+        ("act: unknown", looked("s", Act, unknown(Retry::No))),
+        ("undo 1", undo_started("s", 1)),
+        ("undo 2", undo_started("s", 2)),
+        ("undo 3", undo_started("s", 3)),
+        ("undo 4", undo_started("s", 4)),
+        ("undo succeeds", undone("s")),
+        ("undo fails, again", undo_failed("s", AGAIN)),
+        ("undo fails for good", undo_failed("s", Retry::No)),
+        ("undo skipped", undo_skipped("s")),
+        ("undo: applied", looked("s", Undo, Found::Applied)),
+        ("undo: not applied", looked("s", Undo, Found::NotApplied)),
+        ("undo: unknown, again", looked("s", Undo, unknown(AGAIN))),
+        ("undo: unknown", looked("s", Undo, unknown(Retry::No))),
+        ("resolve: retry", decided("s", Resolution::Retry)),
+        ("resolve: applied", decided("s", Resolution::Applied)),
+        ("resolve: undone", decided("s", Resolution::Undone)),
+        ("planned", planned(&[0])),
+        ("turned", turned()),
+        ("finished", finished(TenantOutcome::Completed)),
+    ]
+}
+
+#[test]
+fn a_step_makes_the_moves_in_the_table_and_no_others() {
+    let mut table = std::collections::BTreeMap::new();
+    for row in MOVES.lines().filter(|row| !row.is_empty()) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [state, event, after] = cells[..] else { panic!("{row}") };
+        assert!(table.insert((state.to_owned(), event.to_owned()), after.to_owned()).is_none(), "twice: {row}");
+    }
+    let mut wrong = Vec::new();
+    for state in every_state() {
+        for (event_name, event) in every_event() {
+            let expected = table.remove(&(written(&state), event_name.to_owned()));
+            let actual = step_after(&state, &event).map(|after| written(&after));
+            if expected != actual {
+                wrong.push(format!("{} | {event_name}: expected {expected:?}, got {actual:?}", written(&state)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(table.is_empty(), "rows that name no state or event: {:?}", table.keys());
+}
+
+#[test]
+fn an_outcome_keeps_its_evidence() {
+    let evidence = Evidence { statements: 3, note: Some("3 rows".into()), ..Evidence::default() };
+    let event = TenantEvent::StepSucceeded { step: "s".into(), evidence: evidence.clone() };
+    assert_eq!(step_after(&StepState::Started { attempt: Attempt(1) }, &event), Some(StepState::Succeeded(evidence)));
+}
