@@ -235,11 +235,11 @@ fn deploy_problem(row: &DeployRow, of: &Walked) -> Option<Problem> {
 }
 
 fn tenant_problem(stream: &RawStream, of: &Walked, blobs: &BTreeMap<Digest, Vec<u8>>) -> Option<Problem> {
-    let own = |event| match event {
-        &Event::Tenant(ref event) => Some(event),
-        &Event::Deploy(_) => None,
-    };
-    let events: Vec<&TenantEvent> = of.events.iter().filter_map(own).collect();
+    let own = of.events.iter().filter_map(|event| match event {
+        Event::Tenant(event) => Some(event),
+        Event::Deploy(_) => None,
+    });
+    let events: Vec<&TenantEvent> = own.collect();
     let Some(TenantEvent::TenantPlanned { plan, .. }) = events.first() else {
         return Some((Code::IllegalEvent, Some(Seq(1)), "the stream does not begin with tenant_planned".to_owned()));
     };

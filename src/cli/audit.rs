@@ -46,19 +46,23 @@ async fn show(context: &Context, named: Option<&str>, tenant: Option<&str>) -> R
             let whose = line.tenant.as_ref().map_or_else(|| "(deploy)".to_owned(), ToString::to_string);
             [line.at.to_string(), whose, line.what.clone()]
         });
-        format!("deploy {deploy}, release {}, fleet {}\n{}", account.release, account.fleet, table(&rows.collect::<Vec<_>>()))
+        format!(
+            "deploy {deploy}, release {}, fleet {}\n{}",
+            account.release,
+            account.fleet,
+            table(&rows.collect::<Vec<_>>())
+        )
     });
     Ok(Exit::Done)
 }
 
 async fn check(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let deploys: Vec<DeployId> = match named {
-        Some(named) => vec![context.which(&*log, Some(named)).await?.id],
-        None => {
-            let rows = log.deploys(Some(&context.config.name), DEPLOYS_VERIFIED).await?;
-            rows.into_iter().rev().map(|row| row.id).collect()
-        }
+    let deploys: Vec<DeployId> = if named.is_some() {
+        vec![context.which(&*log, named).await?.id]
+    } else {
+        let rows = log.deploys(Some(&context.config.name), DEPLOYS_VERIFIED).await?;
+        rows.into_iter().rev().map(|row| row.id).collect()
     };
     let mut reports = Vec::with_capacity(deploys.len());
     for deploy in deploys {
@@ -80,7 +84,8 @@ fn report_text(deploy: DeployId, report: &Report) -> String {
         return format!("deploy {deploy}: verified ({streams}, {events}, {files}; {seal})\n");
     }
     let findings = count(report.findings.len() as u64, "finding");
-    let mut text = format!("deploy {deploy}: NOT as it was written, {findings} ({streams}, {events}, {files} looked at)\n");
+    let mut text =
+        format!("deploy {deploy}: NOT as it was written, {findings} ({streams}, {events}, {files} looked at)\n");
     for finding in &report.findings {
         text.push_str(&format!("  {} {}: {}\n", finding.code, finding.place(), finding.message));
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::output::{Failure, Output};
 use super::Selection;
+use super::output::{Failure, Output};
 use crate::base::{Code, DeployId, SystemClock, TenantId};
 use crate::config::workflows::Found;
 use crate::config::{Config, OutOfOrder, Survey};

@@ -121,7 +121,9 @@ pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exi
     let log = context.log(Creates::No).await?;
     let row = context.which(&*log, named).await?;
     if row.summary.outcome.is_some() && row.summary.seal.is_some() && named.is_none() {
-        context.output.answer(&account(&*log, row.id).await?, || "nothing to resume: no deploy is under way".to_owned());
+        context
+            .output
+            .answer(&account(&*log, row.id).await?, || "nothing to resume: no deploy is under way".to_owned());
         return Ok(Exit::Done);
     }
     drive(context, &log, row.id).await
@@ -179,10 +181,13 @@ async fn listen(tell: watch::Sender<Stop>, quiet: bool) {
         }
         order = if order == Stop::Run { Stop::Drain } else { Stop::Now };
         if !quiet {
-            eprintln!("{}", match order {
-                Stop::Now => "stopping now: what is under way is looked for when the deploy is resumed",
-                _ => "stopping: nothing new is started, what is running ends; once more to stop at once",
-            });
+            eprintln!(
+                "{}",
+                match order {
+                    Stop::Now => "stopping now: what is under way is looked for when the deploy is resumed",
+                    _ => "stopping: nothing new is started, what is running ends; once more to stop at once",
+                }
+            );
         }
         let _ = tell.send(order);
     }

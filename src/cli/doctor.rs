@@ -46,10 +46,15 @@ impl Look {
 }
 
 pub(super) async fn doctor(context: &Context) -> Result<Exit, Failure> {
-    let mut looks = vec![Look::good("configuration", format!("fleet {}, in {}", context.config.name, context.config.base_dir.display()))];
+    let mut looks = vec![Look::good(
+        "configuration",
+        format!("fleet {}, in {}", context.config.name, context.config.base_dir.display()),
+    )];
     looks.extend(look_at_log(context).await?);
     looks.push(match crate::release::load(&context.config.release_dir, None) {
-        Ok(release) => Look::good("release", format!("{}, {}", release.name, count(release.migrations.len() as u64, "migration"))),
+        Ok(release) => {
+            Look::good("release", format!("{}, {}", release.name, count(release.migrations.len() as u64, "migration")))
+        }
         Err(error) => Look::bad("release", &error),
     });
     let workflow = &context.config.deploy.workflow;
@@ -97,7 +102,8 @@ async fn look_at_log(context: &Context) -> Result<Vec<Look>, Failure> {
     let log = match context.log(Creates::No).await {
         Ok(log) => log,
         Err(failure) => {
-            let look = Look { verdict: Verdict::Bad, code: Some(failure.code()), ..Look::good("log", failure.message()) };
+            let look =
+                Look { verdict: Verdict::Bad, code: Some(failure.code()), ..Look::good("log", failure.message()) };
             looks.push(look);
             return Ok(looks);
         }
@@ -105,7 +111,9 @@ async fn look_at_log(context: &Context) -> Result<Vec<Look>, Failure> {
     let newest = log.deploys(Some(&context.config.name), 1).await?;
     looks.push(match newest.first() {
         None => Look::good("log", format!("{}, no deploy yet", path.display())),
-        Some(row) if row.summary.outcome.is_some() => Look::good("log", format!("{}, no deploy under way", path.display())),
+        Some(row) if row.summary.outcome.is_some() => {
+            Look::good("log", format!("{}, no deploy under way", path.display()))
+        }
         Some(row) => {
             let holders = log.holders(row.id).await?;
             let alive = holders.iter().filter(|holder| !is_dead(holder)).count();
@@ -129,7 +137,8 @@ async fn look_at_tenants(context: &Context) -> Vec<Look> {
     let tenants = match context.fleet().await {
         Ok(tenants) => tenants,
         Err(failure) => {
-            let look = Look { verdict: Verdict::Bad, code: Some(failure.code()), ..Look::good("fleet", failure.message()) };
+            let look =
+                Look { verdict: Verdict::Bad, code: Some(failure.code()), ..Look::good("fleet", failure.message()) };
             return vec![look];
         }
     };
@@ -142,10 +151,12 @@ async fn look_at_tenants(context: &Context) -> Vec<Look> {
         .buffer_unordered(context.concurrency())
         .collect()
         .await;
-    let mut troubled: Vec<_> = answers.iter().filter_map(|(tenant, answer)| Some((*tenant, answer.as_ref().err()?))).collect();
+    let mut troubled: Vec<_> =
+        answers.iter().filter_map(|(tenant, answer)| Some((*tenant, answer.as_ref().err()?))).collect();
     troubled.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
     let answering = tenants.len() - troubled.len();
-    let mut looks = vec![Look::good("fleet", format!("{answering} of {} answer", count(tenants.len() as u64, "tenant")))];
+    let mut looks =
+        vec![Look::good("fleet", format!("{answering} of {} answer", count(tenants.len() as u64, "tenant")))];
     let named = troubled.iter().take(NAMED_MAX);
     looks.extend(named.map(|(tenant, error)| Look::bad(&format!("tenant {}", tenant.id), *error)));
     if troubled.len() > NAMED_MAX {

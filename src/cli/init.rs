@@ -43,7 +43,11 @@ pub(super) fn init(output: Output) -> Result<Exit, Failure> {
         return Err(Failure::new(Code::AlreadyInitialised, message, "windlass doctor"));
     }
     let failed = |what: &str, error: &std::io::Error| {
-        Failure::new(Code::ConfigInvalid, format!("{what} cannot be written: {error}"), "windlass init, in a folder you may write to")
+        Failure::new(
+            Code::ConfigInvalid,
+            format!("{what} cannot be written: {error}"),
+            "windlass init, in a folder you may write to",
+        )
     };
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     // Made only where nothing is: whoever was quicker keeps theirs.

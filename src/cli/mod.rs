@@ -201,8 +201,12 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Resolve(args) => operate::resolve(&context, &args).await,
         Command::Tenants(TenantsCommand::List { select }) => show::tenants(&context, select.as_deref()).await,
         Command::Release(ReleaseCommand::Show { statements, dialect }) => {
-            show::release(&context, if statements { show::Depth::Statements } else { show::Depth::Migrations }, dialect.as_deref())
-                .await
+            show::release(
+                &context,
+                if statements { show::Depth::Statements } else { show::Depth::Migrations },
+                dialect.as_deref(),
+            )
+            .await
         }
         Command::Audit(command) => audit::audit(&context, command).await,
         Command::Workflow(WorkflowCommand::List) => show::workflows(&context),

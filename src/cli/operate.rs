@@ -48,8 +48,8 @@ pub(super) async fn retry(
     let log = context.log(Creates::No).await?;
     let deploy = context.which(&*log, named).await?.id;
     let tenant = tenant.map(tenant_id).transpose()?;
-    let tenants = engine::retry(&*log, deploy, tenant.as_ref(), &word(reason)).await?;
-    let names: Vec<String> = tenants.iter().map(ToString::to_string).collect();
+    let chosen = engine::retry(&*log, deploy, tenant.as_ref(), &word(reason)).await?;
+    let names: Vec<String> = chosen.iter().map(ToString::to_string).collect();
     context.output.line(format!("to be tried again: {}", names.join(", ")));
     drive(context, &log, deploy).await
 }

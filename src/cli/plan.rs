@@ -101,7 +101,11 @@ fn plan_text(found: &Prepared, groups: &Groups<'_>, reviews: &Reviews) -> String
         let more = tenants.len().saturating_sub(NAMED_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let what = if pending.is_empty() { "nothing, they are there already".to_owned() } else { pending.join(", ") };
-        text.push_str(&format!("\n{} get {what}\n  {}{more}\n", count(tenants.len() as u64, "tenant"), names.join(", ")));
+        text.push_str(&format!(
+            "\n{} get {what}\n  {}{more}\n",
+            count(tenants.len() as u64, "tenant"),
+            names.join(", ")
+        ));
     }
     let several = reviews.len() > 1;
     let rows: Vec<[String; 3]> = pending_reviews(found, reviews)
@@ -115,7 +119,11 @@ fn plan_text(found: &Prepared, groups: &Groups<'_>, reviews: &Reviews) -> String
         text.push_str("\nhow each would be undone\n");
         text.push_str(&table(&rows));
     }
-    text.push_str(if found.changing() > 0 { "\nnothing was touched. next: windlass deploy\n" } else { "\nnothing to do\n" });
+    text.push_str(if found.changing() > 0 {
+        "\nnothing was touched. next: windlass deploy\n"
+    } else {
+        "\nnothing to do\n"
+    });
     text
 }
 

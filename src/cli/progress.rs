@@ -105,7 +105,9 @@ impl Follower {
                 let json = serde_json::to_value(outcome).unwrap_or_default();
                 let what = json.as_str().unwrap_or_default();
                 let reason = match outcome {
-                    TenantOutcome::Stuck => format!(": {reason}{}", code.map(|code| format!(" [{code}]")).unwrap_or_default()),
+                    TenantOutcome::Stuck => {
+                        format!(": {reason}{}", code.map(|code| format!(" [{code}]")).unwrap_or_default())
+                    }
                     _ => String::new(),
                 };
                 told.then(|| format!("  {} {what}{reason}", of.map(ToString::to_string).unwrap_or_default()))
@@ -123,14 +125,20 @@ impl Follower {
                     Trigger::Command => format!("release {release_name}"),
                     Trigger::Rollback { of } => format!("rollback of deploy {of}"),
                 };
-                format!("deploy {}: {what}, {}, {changing} to change, {workflow_name}", self.deploy, count(*tenant_count, "tenant"))
+                format!(
+                    "deploy {}: {what}, {}, {changing} to change, {workflow_name}",
+                    self.deploy,
+                    count(*tenant_count, "tenant")
+                )
             }
             DeployEvent::WaveOpened { stage, wave } => format!("wave {} of stage {} is open", wave + 1, stage + 1),
             DeployEvent::DirectionSet { direction: Direction::Unwind, cause } => {
                 format!("the deploy turns: undoing what it did. Cause: {}", cause_words(cause))
             }
             DeployEvent::DirectionSet { direction, .. } => format!("direction: {direction:?}"),
-            DeployEvent::StageEntered { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => return None,
+            DeployEvent::StageEntered { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {
+                return None;
+            }
         })
     }
 
@@ -161,7 +169,9 @@ impl Follower {
 fn bar(census: &Census) -> String {
     const WIDTH: u64 = 24;
     let total = census.total().max(1);
-    let moving = census.count(TenantStatus::Pending) + census.count(TenantStatus::Running) + census.count(TenantStatus::Unwinding);
+    let moving = census.count(TenantStatus::Pending)
+        + census.count(TenantStatus::Running)
+        + census.count(TenantStatus::Unwinding);
     let filled = (total - moving.min(total)) * WIDTH / total;
     let cell = |at| if at < filled { '█' } else { '·' };
     format!("  {} {}", (0..WIDTH).map(cell).collect::<String>(), counts(census))
@@ -176,7 +186,8 @@ fn counts(census: &Census) -> String {
 
 /// The account, for people.
 pub(super) fn account_text(account: &Account) -> String {
-    let took = account.finished_at.map(|end| format!(" after {}", span(account.created_at.until(end)))).unwrap_or_default();
+    let took =
+        account.finished_at.map(|end| format!(" after {}", span(account.created_at.until(end)))).unwrap_or_default();
     let id = account.deploy;
     let head = match (account.outcome, account.direction) {
         (Some(DeployOutcome::Completed), _) => format!("deploy {id} completed{took}: every tenant is on the release"),
@@ -184,7 +195,9 @@ pub(super) fn account_text(account: &Account) -> String {
         (Some(DeployOutcome::CompletedWithQuarantine), _) => {
             format!("deploy {id} completed{took}; some tenants were set aside")
         }
-        (Some(DeployOutcome::EndedByHand), _) => format!("deploy {id} has ended{took}; some tenants were left by decision"),
+        (Some(DeployOutcome::EndedByHand), _) => {
+            format!("deploy {id} has ended{took}; some tenants were left by decision")
+        }
         (None, Direction::Unwind) => format!("deploy {id} is being unwound"),
         (None, _) => format!("deploy {id} is under way"),
     };
@@ -197,7 +210,10 @@ pub(super) fn account_text(account: &Account) -> String {
         ["fleet".to_owned(), account.fleet.clone()],
         ["what".to_owned(), format!("{what}, workflow {}", account.workflow)],
         ["when".to_owned(), format!("{} by {}@{}", account.created_at, account.actor.name, account.actor.host)],
-        ["tenants".to_owned(), account.census.iter().map(|(status, n)| format!("{n} {status}")).collect::<Vec<_>>().join(", ")],
+        [
+            "tenants".to_owned(),
+            account.census.iter().map(|(status, n)| format!("{n} {status}")).collect::<Vec<_>>().join(", "),
+        ],
     ];
     text.push_str(&table(&facts));
     for group in &account.failures {

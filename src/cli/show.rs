@@ -126,7 +126,10 @@ pub(super) fn workflows(context: &Context) -> Result<Exit, Failure> {
         let found = context.workflow(Some(&name))?;
         rows.push([name, found.origin, found.workflow.summary]);
     }
-    let answer: Vec<_> = rows.iter().map(|[name, origin, summary]| json!({ "name": name, "origin": origin, "summary": summary })).collect();
+    let answer: Vec<_> = rows
+        .iter()
+        .map(|[name, origin, summary]| json!({ "name": name, "origin": origin, "summary": summary }))
+        .collect();
     context.output.answer(&answer, || table(&rows));
     Ok(Exit::Done)
 }
@@ -142,12 +145,17 @@ pub(super) fn workflow(context: &Context, name: &str) -> Result<Exit, Failure> {
         "name": workflow.name, "summary": workflow.summary, "origin": origin, "on_failure": workflow.on_failure.then.to_string(),
         "steps": steps, "carried_out": carried_out.is_ok(), "text": text,
     });
-    context.output.answer(&answer, || workflow_text(&workflow, &origin, carried_out.err().map(|error| error.to_string())));
+    context
+        .output
+        .answer(&answer, || workflow_text(&workflow, &origin, carried_out.err().map(|error| error.to_string())));
     Ok(Exit::Done)
 }
 
 fn workflow_text(workflow: &Workflow, origin: &str, missing: Option<String>) -> String {
-    let mut text = format!("{} ({origin})\n{}\nwhen a tenant fails: {}\n", workflow.name, workflow.summary, workflow.on_failure.then);
+    let mut text = format!(
+        "{} ({origin})\n{}\nwhen a tenant fails: {}\n",
+        workflow.name, workflow.summary, workflow.on_failure.then
+    );
     for stage in &workflow.stages {
         text.push_str(&format!("\nstage {}, {}\n", stage.name, count(stage.waves.len() as u64, "wave")));
         let rows: Vec<[String; 4]> = stage

@@ -62,7 +62,13 @@ async fn deploys(context: &Context) -> Result<Exit, Failure> {
                 (None, _) => "under way".to_owned(),
             };
             let created = account.created_at.to_string();
-            [account.deploy.to_string(), created, account.release.clone(), format!("{} tenants", account.tenants), state]
+            [
+                account.deploy.to_string(),
+                created,
+                account.release.clone(),
+                format!("{} tenants", account.tenants),
+                state,
+            ]
         });
         table(&rows.collect::<Vec<_>>())
     });

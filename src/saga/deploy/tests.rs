@@ -19,6 +19,7 @@ fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
         workflow_name: "w".into(),
         tenants: Digest::of(b"tenants"),
         tenant_count,
+        changing: tenant_count,
         fleet: "f".into(),
         waves: waves.to_vec(),
         trigger: Trigger::Command,

@@ -28,6 +28,7 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
         workflow_name: "all-or-nothing".into(),
         tenants: digest(),
         tenant_count: 3,
+        changing: 3,
         fleet: "shops".into(),
         waves: vec![2, 1],
         trigger,
@@ -35,7 +36,7 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
     };
     let created_json = |trigger: &str| {
         format!(
-            r#"{{"type":"deploy_created","release":"{DIGEST}","release_name":"2026-08","workflow":"{DIGEST}","workflow_name":"all-or-nothing","tenants":"{DIGEST}","tenant_count":3,"fleet":"shops","waves":[2,1],"trigger":{trigger},"actor":{{"name":"ada","host":"desk"}}}}"#
+            r#"{{"type":"deploy_created","release":"{DIGEST}","release_name":"2026-08","workflow":"{DIGEST}","workflow_name":"all-or-nothing","tenants":"{DIGEST}","tenant_count":3,"changing":3,"fleet":"shops","waves":[2,1],"trigger":{trigger},"actor":{{"name":"ada","host":"desk"}}}}"#
         )
     };
     let set = |direction, cause| DeployEvent::DirectionSet { direction, cause };
