@@ -47,10 +47,10 @@ pub(super) async fn retry(
 ) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let deploy = context.which(&*log, named).await?.id;
-    let tenant = tenant.map(tenant_id).transpose()?;
-    let chosen = engine::retry(&*log, deploy, tenant.as_ref(), &word(reason)).await?;
-    let names: Vec<String> = chosen.iter().map(ToString::to_string).collect();
-    context.output.line(format!("to be tried again: {}", names.join(", ")));
+    let only = tenant.map(tenant_id).transpose()?;
+    let chosen = engine::retry(&*log, deploy, only.as_ref(), &word(reason)).await?;
+    let told: Vec<String> = chosen.iter().map(ToString::to_string).collect();
+    context.output.line(format!("to be tried again: {}", told.join(", ")));
     drive(context, &log, deploy).await
 }
 

@@ -14,7 +14,7 @@ use crate::base::limits::{MESSAGE_BYTES_MAX, STARTS_PER_STEP_MAX};
 use crate::base::{Attempt, Code, Digest, Epoch, TenantId, Timestamp};
 use crate::fleet::Tenant;
 use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
-use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent};
+use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent, TenantOutcome};
 use crate::saga::failure::{ErrorClass, Failure, Retry};
 use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::retry::Tried;
@@ -300,7 +300,7 @@ impl Driver {
         }
         let turned = self.shared.view().direction == Direction::Unwind || self.state.turned().is_some();
         let afterwards = if half == Half::Act && turned { Afterwards::Forgo } else { Afterwards::Repeat };
-        let kind = self.kind(step)?;
+        let kind = Self::kind(step)?;
         let mut cx = self.context().await?;
         kind.probe(step, half, afterwards, &mut cx).await
     }
@@ -310,7 +310,7 @@ impl Driver {
             let message = format!("step {} has been started {STARTS_PER_STEP_MAX} times and never ended", step.id);
             return Err(Failure::new(ErrorClass::Permanent, Code::RetriesExhausted, message).into());
         }
-        let kind = self.kind(step)?;
+        let kind = Self::kind(step)?;
         let mut cx = self.context().await?;
         match half {
             Half::Act => kind.act(step, &mut cx).await,
@@ -318,7 +318,7 @@ impl Driver {
         }
     }
 
-    fn kind(&self, step: &PlannedStep) -> Result<&'static dyn StepKind, Failure> {
+    fn kind(step: &PlannedStep) -> Result<&'static dyn StepKind, Failure> {
         kind(&step.uses).ok_or_else(|| {
             let message =
                 format!("this Windlass has no step kind {:?}, which the plan of step {} asks for", step.uses, step.id);
@@ -378,7 +378,8 @@ fn exhausted(failure: Failure, attempt: Attempt, retry: Retry) -> Failure {
     Failure { message: Failure::new(failure.class, failure.code, message).message, ..failure }
 }
 
-/// What is now known of the tenant's release: exactly this one once it has switched; nothing for sure once anything has started.
+/// What is now known of the tenant's release: exactly this one once it has switched; the one before once it has been unwound; nothing
+/// for sure in between.
 fn place(plan: &Plan, state: &TenantState) -> Place {
     let mut started = false;
     let mut arrived: Option<Digest> = None;
@@ -388,9 +389,11 @@ fn place(plan: &Plan, state: &TenantState) -> Place {
             arrived = step.digest;
         }
     }
-    match (arrived, state.turned(), started) {
+    match (arrived, state.turned(), state.finished()) {
         (Some(release), None, _) => Place::At(release),
-        (_, _, true) => Place::Unknown,
-        (_, _, false) => Place::Unchanged,
+        // The preflight step has seen that it was there, and everything since has been undone.
+        (_, Some(_), Some(TenantOutcome::Unwound)) => state.from().map_or(Place::Unknown, Place::At),
+        _ if started => Place::Unknown,
+        _ => Place::Unchanged,
     }
 }

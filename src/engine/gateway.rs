@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::base::Coded;
 use crate::base::limits::{SURVEY_LOCK_TIMEOUT, SURVEY_STATEMENT_TIMEOUT};
-use crate::base::{Code, Coded};
-use crate::fleet::{Engine as Database, SecretResolver, ServerBudgets, Tenant};
+use crate::fleet::{SecretResolver, ServerBudgets, Tenant};
 use crate::saga::failure::ErrorClass;
-use crate::tenant::{Conn, ConnEngine, Opening, Session, SessionError, Survey, Surveying};
+use crate::tenant::{Conn, Opening, Session, SessionError, Survey, Surveying};
 
 /// A session with the connection permit of its server.
 pub struct OpenSession {
@@ -44,19 +44,11 @@ impl RealGateway {
     }
 
     async fn conn(&self, tenant: &Tenant) -> Result<(Conn, OwnedSemaphorePermit), SessionError> {
-        if tenant.target.engine == Database::Mysql {
-            let message = format!("{} tenants are not supported by this version", tenant.target.engine);
-            return Err(SessionError::no_effect(&tenant.id, ErrorClass::Permanent, Code::UnsupportedEngine, message));
-        }
         let url = self.resolver.resolve(tenant).await.map_err(|error| {
             SessionError::no_effect(&tenant.id, ErrorClass::Permanent, error.code(), error.to_string())
         })?;
         let permit = self.budgets.acquire(&url.server()).await;
-        let engine = match url.engine() {
-            Database::Sqlite => ConnEngine::Sqlite,
-            Database::Postgres | Database::Mysql => ConnEngine::Postgres { schema: url.schema().map(str::to_owned) },
-        };
-        Ok((Conn::new(tenant.id.clone(), engine, url.expose()), permit))
+        Ok((Conn::new(tenant.id.clone(), url), permit))
     }
 }
 

@@ -57,8 +57,8 @@ mod tests {
         DeployId(uuid::Uuid::from_u128(n))
     }
 
-    fn mark(deploy: u128, tenants: u64, state: FenceState) -> Option<FenceMark> {
-        Some(FenceMark { epoch: Epoch(1), log: LogId(uuid::Uuid::nil()), deploy: id(deploy), tenants, state })
+    fn mark(deploy: u128, tenants: u64, state: FenceState) -> FenceMark {
+        FenceMark { epoch: Epoch(1), log: LogId(uuid::Uuid::nil()), deploy: id(deploy), tenants, state }
     }
 
     fn why(marks: &[Option<FenceMark>]) -> Option<String> {
@@ -67,28 +67,28 @@ mod tests {
 
     #[test]
     fn a_deploy_that_reached_all_its_tenants_has_ended() {
-        assert_eq!(why(&[mark(1, 2, FenceState::Done), mark(1, 2, FenceState::Done), None]), None);
+        assert_eq!(why(&[Some(mark(1, 2, FenceState::Done)), Some(mark(1, 2, FenceState::Done)), None]), None);
     }
 
     #[test]
     fn a_deploy_that_lowered_all_it_had_touched_has_ended() {
-        assert_eq!(why(&[mark(1, 3, FenceState::Undone), mark(1, 3, FenceState::Undone), None]), None);
+        assert_eq!(why(&[Some(mark(1, 3, FenceState::Undone)), Some(mark(1, 3, FenceState::Undone)), None]), None);
     }
 
     #[test]
     fn open_mixed_and_half_way_deploys_are_unfinished() {
-        assert!(why(&[mark(1, 2, FenceState::Open), None]).is_some());
-        assert!(why(&[mark(1, 2, FenceState::Done), mark(1, 2, FenceState::Undone)]).is_some());
-        assert_eq!(why(&[mark(1, 2, FenceState::Done), None]).unwrap(), "it has reached 1 of its 2");
+        assert!(why(&[Some(mark(1, 2, FenceState::Open)), None]).is_some());
+        assert!(why(&[Some(mark(1, 2, FenceState::Done)), Some(mark(1, 2, FenceState::Undone))]).is_some());
+        assert_eq!(why(&[Some(mark(1, 2, FenceState::Done)), None]).unwrap(), "it has reached 1 of its 2");
     }
 
     #[test]
     fn an_older_deploy_whose_tenants_have_moved_on_has_ended() {
-        assert_eq!(why(&[mark(1, 2, FenceState::Done), mark(2, 1, FenceState::Done)]), None);
+        assert_eq!(why(&[Some(mark(1, 2, FenceState::Done)), Some(mark(2, 1, FenceState::Done))]), None);
     }
 
     #[test]
     fn a_deploy_that_this_log_knows_is_its_own_business() {
-        assert_eq!(find(&[mark(1, 2, FenceState::Open)], |_| true), None);
+        assert_eq!(find(&[Some(mark(1, 2, FenceState::Open))], |_| true), None);
     }
 }

@@ -92,6 +92,7 @@ pub struct PreparedTenant {
     pub plan: Plan,
     pub(super) waves: Vec<u32>,
     pub(super) epoch: Epoch,
+    pub(super) from: Option<Digest>,
 }
 
 /// The dialect that a tenant's database speaks.
@@ -103,17 +104,27 @@ pub(super) const fn dialect(database: Database) -> Option<Dialect> {
     }
 }
 
-/// What is in force in a tenant: version and digest, and the name for messages.
+/// A migration that is in force in a tenant.
+#[derive(Debug, Clone)]
+pub(super) struct Present {
+    version: String,
+    name: String,
+    digest: Digest,
+}
+
+/// What is in force in a tenant, and how that is known.
 pub(super) struct Standing {
-    pub(super) in_force: Vec<(String, String, Digest)>,
+    pub(super) in_force: Vec<Present>,
     pub(super) survey: Option<Survey>,
+    /// The release that is exactly this, where the log has it.
+    pub(super) release: Option<Digest>,
 }
 
 impl Standing {
     /// As the tenant itself says.
     pub(super) fn of(survey: Survey) -> Self {
-        let row = |of: &InForce| (of.version.clone(), of.name.clone(), of.digest);
-        Self { in_force: survey.in_force.iter().map(row).collect(), survey: Some(survey) }
+        let row = |of: &InForce| Present { version: of.version.clone(), name: of.name.clone(), digest: of.digest };
+        Self { in_force: survey.in_force.iter().map(row).collect(), survey: Some(survey), release: None }
     }
 }
 
@@ -184,25 +195,31 @@ async fn look_at_all(
     let mut looked: BTreeMap<TenantId, Result<Standing, Refusal>> = BTreeMap::new();
     for tenant in &request.tenants {
         let record = records.get(&tenant.id).filter(|record| record.target == target_digest(tenant));
-        let known = match record.and_then(|record| record.release) {
-            None => None,
-            Some(release) => releases.trusted(log, &release, request.survey).await?,
-        };
-        match known {
-            Some(in_force) => {
-                looked.insert(tenant.id.clone(), Ok(Standing { in_force, survey: None }));
+        let recorded = record.and_then(|record| record.release);
+        if let Some(release) = &recorded {
+            releases.read(log, release).await?;
+        }
+        match recorded.filter(|release| releases.may_be_trusted(release, request.survey)) {
+            Some(release) => {
+                let in_force = releases.contents(&release).to_vec();
+                looked.insert(tenant.id.clone(), Ok(Standing { in_force, survey: None, release: Some(release) }));
             }
-            None => asked.push(tenant),
+            None => asked.push((tenant, recorded)),
         }
     }
     let answers = stream::iter(asked)
-        .map(|tenant| async move { (tenant.id.clone(), gateway.survey(tenant).await) })
+        .map(|(tenant, recorded)| async move { (tenant.id.clone(), recorded, gateway.survey(tenant).await) })
         .buffer_unordered(request.concurrency.max(1))
         .collect::<Vec<_>>()
         .await;
-    for (id, answer) in answers {
+    for (id, recorded, answer) in answers {
         let standing = match answer {
-            Ok(survey) => Ok(Standing::of(survey)),
+            Ok(survey) => {
+                let standing = Standing::of(survey);
+                // The record counts only if the tenant bears it out.
+                let release = recorded.filter(|release| same(releases.contents(release), &standing.in_force));
+                Ok(Standing { release, ..standing })
+            }
             Err(error) => Err(Refusal { tenant: id.clone(), code: error.failure.code, message: error.failure.message }),
         };
         looked.insert(id, standing);
@@ -214,29 +231,41 @@ async fn look_at_all(
 /// The releases that the log's records of tenants name, each read once.
 struct KnownReleases {
     target: Digest,
-    seen: BTreeMap<Digest, (Digest, Vec<(String, String, Digest)>)>,
+    seen: BTreeMap<Digest, (Digest, Vec<Present>)>,
 }
 
 impl KnownReleases {
-    /// What a tenant recorded on this release has, if that may be relied upon without asking it: a tenant that is on the target has
-    /// nothing to gain from being asked; another is taken at the log's word only where the operator says so.
-    async fn trusted(
-        &mut self,
-        log: &dyn Log,
-        blob: &Digest,
-        survey: SurveyMode,
-    ) -> Result<Option<Vec<(String, String, Digest)>>, EngineError> {
+    async fn read(&mut self, log: &dyn Log, blob: &Digest) -> Result<(), EngineError> {
         if !self.seen.contains_key(blob) {
             let release = Release::from_bytes(&log.blob(blob).await?)?;
             self.seen.insert(*blob, (release.digest(), contents(&release)));
         }
-        let known = self.seen.get(blob).filter(|(digest, _)| *digest == self.target || survey == SurveyMode::Unknown);
-        Ok(known.map(|(_, contents)| contents.clone()))
+        Ok(())
+    }
+
+    /// Whether a tenant recorded on this release need not be asked: one that is on the target has nothing to gain from it; another
+    /// is taken at the log's word only where the operator says so.
+    fn may_be_trusted(&self, blob: &Digest, survey: SurveyMode) -> bool {
+        survey == SurveyMode::Unknown || self.seen.get(blob).is_some_and(|(digest, _)| *digest == self.target)
+    }
+
+    fn contents(&self, blob: &Digest) -> &[Present] {
+        self.seen.get(blob).map(|(_, contents)| contents.as_slice()).unwrap_or_default()
     }
 }
 
-fn contents(release: &Release) -> Vec<(String, String, Digest)> {
-    let row = |of: &Migration| (of.version.as_str().to_owned(), of.label().to_owned(), of.digest());
+/// Whether two lists hold the same migrations.
+fn same(one: &[Present], other: &[Present]) -> bool {
+    let digest = |of: &[Present]| in_force_digest(of.iter().map(|of| (of.version.as_str(), &of.digest)));
+    digest(one) == digest(other)
+}
+
+fn contents(release: &Release) -> Vec<Present> {
+    let row = |of: &Migration| Present {
+        version: of.version.as_str().to_owned(),
+        name: of.label().to_owned(),
+        digest: of.digest(),
+    };
     release.migrations.iter().map(row).collect()
 }
 
@@ -249,7 +278,7 @@ pub(super) fn target_digest(tenant: &Tenant) -> Digest {
 fn pending(request: &Request, tenant: &TenantId, standing: &Standing) -> Result<Vec<Pending>, Refusal> {
     let refuse = |code, message| Refusal { tenant: tenant.clone(), code, message };
     let in_force: BTreeMap<&str, (&str, &Digest)> =
-        standing.in_force.iter().map(|(version, name, digest)| (version.as_str(), (name.as_str(), digest))).collect();
+        standing.in_force.iter().map(|of| (of.version.as_str(), (of.name.as_str(), &of.digest))).collect();
     let known: BTreeSet<&str> = request.release.migrations.iter().map(|of| of.version.as_str()).collect();
     if let Some((_, (name, _))) = in_force.iter().find(|(version, _)| !known.contains(*version)) {
         let message =
@@ -368,14 +397,13 @@ pub(super) fn freeze(
         .into_iter()
         .zip(assigned)
         .map(|((tenant, standing, pending), waves)| {
-            let in_force =
-                in_force_digest(standing.in_force.iter().map(|(version, _, digest)| (version.as_str(), digest)));
+            let in_force = in_force_digest(standing.in_force.iter().map(|of| (of.version.as_str(), &of.digest)));
             let plan =
                 expand(&request.workflow, &Expand { stage: 0, in_force, pending: &pending, release: arrives_at })?;
             let fence = standing.survey.as_ref().and_then(|survey| survey.fence.as_ref());
             let epoch =
                 fence.map_or(Epoch(0), |mark| mark.epoch).max(records.get(&tenant.id).map_or(Epoch(0), |of| of.epoch));
-            Ok(PreparedTenant { tenant, survey: standing.survey, pending, plan, waves, epoch })
+            Ok(PreparedTenant { tenant, survey: standing.survey, pending, plan, waves, epoch, from: standing.release })
         })
         .collect::<Result<Vec<_>, EngineError>>()?;
     let Request { fleet, release, workflow, workflow_text, .. } = request;
@@ -404,7 +432,7 @@ impl Prepared {
         let mut tenants = Vec::with_capacity(self.tenants.len());
         for of in self.tenants {
             let plan = Blob::new(of.plan.to_bytes());
-            let mut events = vec![TenantEvent::TenantPlanned { plan: plan.digest, waves: of.waves }];
+            let mut events = vec![TenantEvent::TenantPlanned { plan: plan.digest, waves: of.waves, from: of.from }];
             let mut place = Place::Unchanged;
             if of.plan.is_empty() {
                 let reason = "already there".to_owned();

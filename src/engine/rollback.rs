@@ -98,13 +98,11 @@ async fn finished_release(log: &dyn Log, of: DeployId) -> Result<Release, Engine
         Some(DeployOutcome::Unwound) => return Err(wrong("was unwound already")),
         Some(_) => {}
     }
-    match events.first() {
-        Some(DeployEvent::DeployCreated { release, .. }) => Ok(Release::from_bytes(&log.blob(release).await?)?),
-        _ => {
-            let reason = "the stream does not begin with deploy_created".to_owned();
-            Err(LogError::Corrupt { place: format!("deploy {of}"), reason }.into())
-        }
+    if let Some(DeployEvent::DeployCreated { release, .. }) = events.first() {
+        return Ok(Release::from_bytes(&log.blob(release).await?)?);
     }
+    let reason = "the stream does not begin with deploy_created".to_owned();
+    Err(LogError::Corrupt { place: format!("deploy {of}"), reason }.into())
 }
 
 /// What was done, taken back in reverse order.

@@ -276,6 +276,9 @@ pub enum TenantEvent {
         plan: Digest,
         /// For each stage, the tenant's wave in it, from 0.
         waves: Vec<u32>,
+        /// The release it was on exactly, by its stored bytes, where that is known: the one it is on again once unwound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Digest>,
     },
     /// A step is about to act; nothing has been done yet.
     StepStarted {

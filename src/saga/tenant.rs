@@ -251,6 +251,7 @@ pub enum Action<'p> {
 pub struct TenantState {
     seq: Seq,
     planned: Option<(Digest, Vec<u32>)>,
+    from: Option<Digest>,
     steps: Vec<StepState>,
     turned: Option<Cause>,
     finished: Option<TenantOutcome>,
@@ -264,6 +265,7 @@ impl TenantState {
         Self {
             seq: Seq(0),
             planned: None,
+            from: None,
             steps: vec![StepState::Pending; plan.steps().len()],
             turned: None,
             finished: None,
@@ -289,6 +291,12 @@ impl TenantState {
     #[must_use]
     pub const fn finished(&self) -> Option<TenantOutcome> {
         self.finished
+    }
+
+    /// The release it was on before the deploy, where that is known.
+    #[must_use]
+    pub const fn from(&self) -> Option<Digest> {
+        self.from
     }
 
     /// Why the tenant turned, if it has.
@@ -317,8 +325,9 @@ impl TenantState {
             return Err(refuse("a stream begins with tenant_planned, once".to_owned()));
         }
         match event {
-            TenantEvent::TenantPlanned { plan: digest, waves } => {
+            TenantEvent::TenantPlanned { plan: digest, waves, from } => {
                 self.planned = Some((*digest, waves.clone()));
+                self.from = *from;
             }
             TenantEvent::TenantTurned { cause } => {
                 self.may_turn().map_err(refuse)?;

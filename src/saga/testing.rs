@@ -34,7 +34,7 @@ pub fn operator() -> Actor {
 }
 
 pub fn planned(waves: &[u32]) -> TenantEvent {
-    TenantEvent::TenantPlanned { plan: Digest::of(b"plan"), waves: waves.to_vec() }
+    TenantEvent::TenantPlanned { plan: Digest::of(b"plan"), waves: waves.to_vec(), from: None }
 }
 
 pub fn started(step: &str, attempt: u32) -> TenantEvent {

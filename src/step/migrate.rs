@@ -20,7 +20,7 @@ use crate::tenant::{Applied, Effect, FenceState, Outcome, Probe, SessionError, U
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a statement may take unless the workflow says otherwise.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// The kind.
 pub(super) struct Migrate;

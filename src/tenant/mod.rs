@@ -12,7 +12,7 @@ mod reply;
 mod session;
 mod sqlite;
 
-pub use conn::{Conn, ConnEngine, Surveying, open, survey};
+pub use conn::{Conn, Surveying, open, survey};
 pub use error::{Outcome, SessionError};
 pub use session::{
     Applied, CheckOutcome, Effect, FenceMark, FenceState, ForeignKeys, InForce, LedgerKey, LedgerRow, Opening, Probe,

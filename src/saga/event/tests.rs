@@ -109,8 +109,8 @@ fn tenant_events() -> Vec<(TenantEvent, String)> {
     let at = Retry::At(Timestamp(1_700_000_000_123));
     let mut events = vec![
         (
-            E::TenantPlanned { plan: digest(), waves: vec![0, 1] },
-            format!(r#"{{"type":"tenant_planned","plan":"{DIGEST}","waves":[0,1]}}"#),
+            E::TenantPlanned { plan: digest(), waves: vec![0, 1], from: Some(digest()) },
+            format!(r#"{{"type":"tenant_planned","plan":"{DIGEST}","waves":[0,1],"from":"{DIGEST}"}}"#),
         ),
         (
             E::StepStarted { step: step(), attempt: Attempt(1) },

@@ -1,6 +1,5 @@
 //! Connecting: what every session of ours is told at its start.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -67,7 +66,7 @@ pub(super) async fn close(connection: PgConnection) {
 }
 
 fn options(conn: &Conn, schema: Option<&str>, name: &str, limits: Limits) -> Result<PgConnectOptions, SessionError> {
-    let options = PgConnectOptions::from_str(conn.url()).map_err(|error| {
+    let options = conn.url().postgres_options().map_err(|error| {
         let message = format!("the connection URL is not valid: {}", conn.scrubber().scrub(&error.to_string()));
         SessionError::no_effect(&conn.tenant, ErrorClass::Permanent, Code::BadTenantUrl, message)
     })?;

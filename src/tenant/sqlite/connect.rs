@@ -2,7 +2,6 @@
 
 use std::fs::Metadata;
 use std::path::Path;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -189,7 +188,7 @@ fn cells(row: &SqliteRow) -> Cells {
 }
 
 fn options(conn: &Conn) -> Result<SqliteConnectOptions, SessionError> {
-    SqliteConnectOptions::from_str(conn.url()).map_err(|error| {
+    conn.url().sqlite_options().map_err(|error| {
         let message = format!("the connection URL is not valid: {}", conn.scrubber().scrub(&error.to_string()));
         SessionError::no_effect(&conn.tenant, ErrorClass::Permanent, Code::BadTenantUrl, message)
     })

@@ -66,7 +66,7 @@ pub fn actor() -> Actor {
 }
 
 pub fn planned() -> TenantEvent {
-    TenantEvent::TenantPlanned { plan: digest("plan"), waves: vec![0] }
+    TenantEvent::TenantPlanned { plan: digest("plan"), waves: vec![0], from: None }
 }
 
 pub fn started() -> TenantEvent {
@@ -104,6 +104,7 @@ pub fn new_tenant(name: &str) -> NewTenant {
         epoch: Epoch(0),
         events: vec![planned()],
         summary: summary(TenantStatus::Pending, 0, 0),
+        place: Place::Unchanged,
     }
 }
 
@@ -120,7 +121,9 @@ pub fn new_deploy(fleet: &str, tenants: Vec<NewTenant>) -> NewDeploy {
         workflow_name: "all-or-nothing".into(),
         tenants: digest("tenants"),
         tenant_count: tenants.len() as u64,
+        changing: 0,
         fleet: fleet.into(),
+        waves: vec![1],
         trigger: Trigger::Command,
         actor: actor(),
     };

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use windlass::base::{Code, Coded as _, Digest, Epoch, TenantId, WorkerId};
+use windlass::base::{Code, Coded as _, Digest, Epoch, WorkerId};
 use windlass::saga::event::Half;
 use windlass::saga::failure::ErrorClass;
-use windlass::tenant::{
-    Applied, CheckOutcome, Conn, ConnEngine, FenceState, InForce, Opening, Outcome, Probe, Unit, open, survey,
-};
+use windlass::tenant::{Applied, CheckOutcome, FenceState, InForce, Opening, Outcome, Probe, Unit, open, survey};
 
-use super::subject::{Kind, Store, Subject, surveying};
+use super::subject::{Kind, Store, Subject, conn_to, surveying};
 
 pub async fn a_survey_touches_nothing(it: &Subject) {
     it.outside("CREATE TABLE customers (id int)").await;
@@ -337,18 +335,15 @@ pub async fn a_ledger_row_that_cannot_be_read_is_damage(it: &Subject) {
 }
 
 pub async fn a_missing_database_is_named_as_missing(it: &Subject) {
-    let tenant = TenantId::new("ghost").unwrap();
     let missing = match &it.store {
         Store::Sqlite(dir) => {
-            Conn::new(tenant, ConnEngine::Sqlite, format!("sqlite://{}", dir.path().join("ghost.db").display()))
+            conn_to("ghost", &format!("sqlite://{}", dir.path().join("ghost.db").display()), None).await
         }
         Store::Postgres(db) if it.kind == Kind::PostgresDatabase => {
             let url = db.url.replace(&format!("/{}?", db.name), "/ghost?");
-            Conn::new(tenant, ConnEngine::Postgres { schema: None }, url)
+            conn_to("ghost", &url, None).await
         }
-        Store::Postgres(db) => {
-            Conn::new(tenant, ConnEngine::Postgres { schema: Some("ghost".to_owned()) }, db.url.clone())
-        }
+        Store::Postgres(db) => conn_to("ghost", &db.url, Some("ghost")).await,
     };
     let errors =
         [open(&missing, &it.opening(1)).await.err().unwrap(), survey(&missing, &surveying()).await.unwrap_err()];

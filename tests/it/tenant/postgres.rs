@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
-use windlass::base::{Code, Coded as _, TenantId};
+use windlass::base::{Code, Coded as _};
 use windlass::saga::event::Half;
 use windlass::saga::failure::ErrorClass;
 use windlass::tenant::{
-    Applied, Conn, ConnEngine, Opening, Outcome, Probe, Session, SessionError, SetsSession, Surveying, Unit, open,
-    survey,
+    Applied, Opening, Outcome, Probe, Session, SessionError, SetsSession, Surveying, Unit, open, survey,
 };
 
-use super::subject::{Kind, Subject, surveying};
+use super::subject::{Kind, Subject, conn_to, surveying};
 use crate::support::postgres::{APP_PASSWORD, Admin, Durability, PrivatePostgres, shared};
 
 /// A unit that gets as far as `last`, and stays there.
@@ -194,9 +193,8 @@ async fn what_cannot_be_reached_says_why_and_keeps_the_password() {
     for (url, code, class) in [
         (it.db().url.replace(APP_PASSWORD, "wr0ng-s3cret"), Code::TenantDenied, ErrorClass::Permanent),
         (it.db().url.replace(&port.to_string(), &closed.to_string()), Code::TenantUnreachable, ErrorClass::Transient),
-        (format!("postgres://app:{APP_PASSWORD}@[half/db"), Code::BadTenantUrl, ErrorClass::Permanent),
     ] {
-        let conn = Conn::new(TenantId::new("acme").unwrap(), ConnEngine::Postgres { schema: None }, url);
+        let conn = conn_to("acme", &url, None).await;
         let error = open(&conn, &it.opening(1)).await.err().unwrap();
         assert_eq!((error.code(), error.failure.class, error.outcome), (code, class, Outcome::NoEffect), "{error}");
         let told = format!("{error} {error:?} {conn:?}");
@@ -221,8 +219,7 @@ async fn a_database_is_itself_by_any_url_and_its_schemas_are_not_each_other() {
         (it.db().url.clone(), Some("two")),
         (shared().await.database().await.url, None),
     ] {
-        let engine = ConnEngine::Postgres { schema: schema.map(str::to_owned) };
-        let conn = Conn::new(TenantId::new("acme").unwrap(), engine, url);
+        let conn = conn_to("acme", &url, schema).await;
         found.push(survey(&conn, &surveying()).await.unwrap().identity);
     }
     assert_eq!(found[0], found[1]);
@@ -236,14 +233,13 @@ async fn what_was_applied_is_there_after_the_server_was_killed() {
     let mut server = PrivatePostgres::start(Durability::Fsync).await;
     let db = server.database().await;
     let it = Subject::new(Kind::PostgresDatabase).await;
-    let conn = |url: String| Conn::new(TenantId::new("acme").unwrap(), ConnEngine::Postgres { schema: None }, url);
-    let mut session = open(&conn(db.url), &it.opening(1)).await.unwrap();
+    let mut session = open(&conn_to("acme", &db.url, None).await, &it.opening(1)).await.unwrap();
     session.apply(&it.up("1", &["CREATE TABLE a (id int)"])).await.unwrap();
     server.kill9();
     let lost = session.apply(&it.up("2", &["CREATE TABLE b (id int)"])).await.unwrap_err();
     assert_eq!((lost.outcome, lost.failure.class), (Outcome::Unknown, ErrorClass::Transient));
     server.restart().await;
-    let again = open(&conn(server.url_of(&db.name)), &it.opening(1)).await.unwrap();
+    let again = open(&conn_to("acme", &server.url_of(&db.name), None).await, &it.opening(1)).await.unwrap();
     let in_force: Vec<_> = again.in_force().iter().map(|migration| migration.version.as_str()).collect();
     assert_eq!(in_force, ["1"]);
     assert!(PgConnection::connect(&server.url_of(&db.name)).await.is_ok());

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use windlass::base::{Code, Coded as _, TenantId};
+use windlass::base::{Code, Coded as _};
 use windlass::saga::failure::ErrorClass;
-use windlass::tenant::{Applied, Conn, ConnEngine, ForeignKeys, Opening, Outcome, SetsSession, Unit, open, survey};
+use windlass::tenant::{Applied, Conn, ForeignKeys, Opening, Outcome, SetsSession, Unit, open, survey};
 
-use super::subject::{Kind, Subject, surveying};
+use super::subject::{Kind, Subject, conn_to, surveying};
 
-fn at(path: &std::path::Path) -> Conn {
-    Conn::new(TenantId::new("acme").unwrap(), ConnEngine::Sqlite, format!("sqlite://{}", path.display()))
+async fn at(path: &std::path::Path) -> Conn {
+    conn_to("acme", &format!("sqlite://{}", path.display()), None).await
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_file_is_itself_by_any_path() {
     std::fs::write(&other, b"").unwrap();
     let mut found = Vec::new();
     for path in [&file, &link, &other] {
-        found.push(survey(&at(path), &surveying()).await.unwrap().identity);
+        found.push(survey(&at(path).await, &surveying()).await.unwrap().identity);
     }
     assert_eq!(found[0], found[1]);
     assert_ne!(found[0], found[2]);
@@ -92,7 +92,7 @@ async fn what_is_no_database_says_so() {
     let errors = [
         open(&it.conn, &it.opening(1)).await.err().unwrap(),
         survey(&it.conn, &surveying()).await.unwrap_err(),
-        survey(&at(it.file().parent().unwrap()), &surveying()).await.unwrap_err(),
+        survey(&at(it.file().parent().unwrap()).await, &surveying()).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!((error.code(), error.failure.class), (Code::TenantUnreachable, ErrorClass::Permanent), "{error}");

@@ -1,13 +1,16 @@
 //! A tenant to be tested upon, whatever its engine.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
-use windlass::base::{DeployId, Digest, Epoch, LogId, StepId, TenantId, WorkerId};
+use windlass::base::{DeployId, Digest, Epoch, LogId, StepId, SystemClock, TenantId, WorkerId};
+use windlass::fleet::{Entry, FleetError, RereadSource, SecretResolver, Source, SourceUrl, Variables};
 use windlass::saga::event::Half;
 use windlass::tenant::{
-    Conn, ConnEngine, Effect, FenceState, ForeignKeys, LedgerKey, Opening, Session, SessionError, SetsSession, Survey,
-    Surveying, Unit, open, survey,
+    Conn, Effect, FenceState, ForeignKeys, LedgerKey, Opening, Session, SessionError, SetsSession, Survey, Surveying,
+    Unit, open, survey,
 };
 
 use crate::support::postgres::{Db, shared};
@@ -26,6 +29,23 @@ pub enum Store {
     Sqlite(tempfile::TempDir),
 }
 
+/// The way to a tenant, as a fleet's source would give it.
+pub async fn conn_to(tenant: &str, url: &str, schema: Option<&str>) -> Conn {
+    try_conn_to(tenant, url, schema).await.unwrap()
+}
+
+/// The same, where the URL may be refused.
+pub async fn try_conn_to(tenant: &str, url: &str, schema: Option<&str>) -> Result<Conn, FleetError> {
+    let id = TenantId::new(tenant).unwrap();
+    let (url, schema, labels) = (SourceUrl::from(url), schema.map(str::to_owned), BTreeMap::new());
+    let source = Source::List(vec![Entry { id: id.clone(), url, schema, labels }]);
+    let plain = SecretResolver::new(Variables::Process);
+    let dir = std::path::Path::new("/").to_owned();
+    let tenant = source.read(&plain, &dir).await?.remove(0);
+    let source = RereadSource::new(source, plain.clone(), dir, Arc::new(SystemClock));
+    Ok(Conn::new(id, plain.with_source(Arc::new(source)).resolve(&tenant).await?))
+}
+
 /// A tenant of a test's own, and the deploy that works on it.
 pub struct Subject {
     pub kind: Kind,
@@ -37,19 +57,18 @@ pub struct Subject {
 
 impl Subject {
     pub async fn new(kind: Kind) -> Self {
-        let tenant = TenantId::new("acme").unwrap();
         let (store, conn) = match kind {
             Kind::Sqlite => {
                 let dir = tempfile::tempdir().unwrap();
                 let path = dir.path().join("acme.db");
                 std::fs::write(&path, b"").unwrap();
-                let url = format!("sqlite://{}", path.display());
-                (Store::Sqlite(dir), Conn::new(tenant, ConnEngine::Sqlite, url))
+                let conn = conn_to("acme", &format!("sqlite://{}", path.display()), None).await;
+                (Store::Sqlite(dir), conn)
             }
             Kind::PostgresDatabase | Kind::PostgresSchema => {
                 let db = shared().await.database().await;
-                let schema = (kind == Kind::PostgresSchema).then(|| "tenant \"one\"".to_owned());
-                let conn = Conn::new(tenant, ConnEngine::Postgres { schema }, db.url.clone());
+                let schema = (kind == Kind::PostgresSchema).then_some("tenant \"one\"");
+                let conn = conn_to("acme", &db.url, schema).await;
                 (Store::Postgres(db), conn)
             }
         };
