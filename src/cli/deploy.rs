@@ -26,10 +26,10 @@ pub(super) struct DeployArgs {
     pub(super) selection: Selection,
     /// Where another deploy of this fleet is under way, wait for its end instead of refusing
     #[arg(long)]
-    wait: bool,
+    pub(super) wait: bool,
     /// Go on although tenants carry the marks of this unfinished deploy of a log that is gone for good
     #[arg(long, value_name = "DEPLOY")]
-    disown: Vec<DeployId>,
+    pub(super) disown: Vec<DeployId>,
 }
 
 #[derive(Debug, Clone, Args)]

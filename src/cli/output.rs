@@ -105,22 +105,31 @@ pub(super) struct Output {
     pub(super) json: bool,
     /// Whether standard output is a terminal, which can be written over.
     pub(super) live: bool,
+    quiet: bool,
 }
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, live: !json && std::io::stdout().is_terminal() }
+        Self { json, live: !json && std::io::stdout().is_terminal(), quiet: false }
+    }
+
+    /// The same for a command that another command runs and does not show: it says nothing unless it fails.
+    pub(super) const fn quiet(self) -> Self {
+        Self { live: false, quiet: true, ..self }
     }
 
     /// A line for people; nothing where the answer is JSON.
     pub(super) fn line(self, text: impl AsRef<str>) {
-        if !self.json {
+        if !self.json && !self.quiet {
             emit(text.as_ref());
         }
     }
 
     /// The answer: JSON, or the text made by `people`.
     pub(super) fn answer<T: Serialize>(self, value: &T, people: impl FnOnce() -> String) {
+        if self.quiet {
+            return;
+        }
         if self.json {
             // The answers are our own types, which have no key that JSON could not take.
             emit(&serde_json::to_string_pretty(value).unwrap_or_default());

@@ -20,7 +20,7 @@ use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::retry::Tried;
 use crate::saga::summary::{Place, TenantStatus};
 use crate::saga::tenant::{Action, StepState, TenantState};
-use crate::step::{Afterwards, SWITCH, Scripts, Seen, StepContext, StepKind, Trouble, kind};
+use crate::step::{Afterwards, PREFLIGHT, SWITCH, Scripts, Seen, StepContext, StepKind, Trouble, kind};
 use crate::tenant::{Opening, Outcome};
 
 /// Why a driver let go of its tenant.
@@ -383,8 +383,10 @@ fn exhausted(failure: Failure, attempt: Attempt, retry: Retry) -> Failure {
 fn place(plan: &Plan, state: &TenantState) -> Place {
     let mut started = false;
     let mut arrived: Option<Digest> = None;
+    let mut verified = false;
     for (step, at) in state.steps(plan) {
         started |= *at != StepState::Pending;
+        verified |= step.uses == PREFLIGHT && *at == StepState::Undone;
         if step.uses == SWITCH && matches!(at, StepState::Succeeded(_)) {
             arrived = step.digest;
         }
@@ -392,7 +394,7 @@ fn place(plan: &Plan, state: &TenantState) -> Place {
     match (arrived, state.turned(), state.finished()) {
         (Some(release), None, _) => Place::At(release),
         // The preflight step has seen that it was there, and everything since has been undone.
-        (_, Some(_), Some(TenantOutcome::Unwound)) => state.from().map_or(Place::Unknown, Place::At),
+        (_, Some(_), Some(TenantOutcome::Unwound)) if verified => state.from().map_or(Place::Unknown, Place::At),
         _ if started => Place::Unknown,
         _ => Place::Unchanged,
     }

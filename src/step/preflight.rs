@@ -14,6 +14,9 @@ use crate::saga::workflow::StepDef;
 /// The kind.
 pub(super) struct Preflight;
 
+/// Its name, by which the engine knows that a tenant was what it was planned as.
+pub(crate) const NAME: &str = "preflight";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameters {}
@@ -36,7 +39,7 @@ pub fn in_force_digest<'a>(in_force: impl IntoIterator<Item = (&'a str, &'a Dige
 #[async_trait]
 impl StepKind for Preflight {
     fn name(&self) -> &'static str {
-        "preflight"
+        NAME
     }
 
     fn summary(&self) -> &'static str {
