@@ -159,7 +159,13 @@ pub(super) fn tenant_id(text: &str) -> Result<TenantId, Failure> {
 /// Who is at the keyboard.
 pub(super) fn actor() -> Actor {
     let name = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    Actor { name: name.unwrap_or_else(|| "unknown".to_owned()), host: host() }
+    Actor { name: name.or_else(user_number).unwrap_or_else(|| "unknown".to_owned()), host: host() }
+}
+
+/// Services and containers often have no `USER`; the owner of a process's own folder is who it runs as.
+fn user_number() -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").ok().map(|own| format!("uid-{}", own.uid()))
 }
 
 /// What is said to a deploy, by whom, through this process.

@@ -54,7 +54,7 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
             // Somebody was quicker, between our look and our write.
             Err(EngineError::Create(CreateError::FleetBusy { .. })) if args.wait => {}
             Err(error) => return Err(error.into()),
-            Ok(deploy) => return drive(context, &log, deploy).await,
+            Ok(deploy) => return drive(context, &log, deploy, Tells::All).await,
         }
     }
 }
@@ -114,7 +114,7 @@ pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<E
         return Ok(Exit::Done);
     }
     let deploy = create(&*log, found, Trigger::Rollback { of }).await?;
-    drive(context, &log, deploy).await
+    drive(context, &log, deploy, Tells::All).await
 }
 
 pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
@@ -126,16 +126,33 @@ pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exi
             .answer(&account(&*log, row.id).await?, || "nothing to resume: no deploy is under way".to_owned());
         return Ok(Exit::Done);
     }
-    drive(context, &log, row.id).await
+    drive(context, &log, row.id, Tells::New).await
+}
+
+/// What of a deploy is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Everything.
+    All,
+    /// What happens from now on.
+    New,
 }
 
 /// Drives a deploy to its end, showing how it goes.
-pub(super) async fn drive(context: &Context, log: &Arc<dyn Log>, deploy: DeployId) -> Result<Exit, Failure> {
+pub(super) async fn drive(
+    context: &Context,
+    log: &Arc<dyn Log>,
+    deploy: DeployId,
+    tells: Tells,
+) -> Result<Exit, Failure> {
     let (tell, stop) = watch::channel(Stop::Run);
     let signals = tokio::spawn(listen(tell, context.output.json));
     let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
     let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings);
     let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
+    if tells == Tells::New {
+        follower.catch_up().await;
+    }
     let running = engine.run(deploy, stop);
     tokio::pin!(running);
     let ending = loop {

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::context::{Context, Creates, tenant_id, word};
-use super::deploy::drive;
+use super::deploy::{Tells, drive};
 use super::output::{Exit, Failure};
 use crate::engine;
 use crate::saga::event::Resolution;
@@ -36,7 +36,7 @@ pub(super) async fn unwind(context: &Context, named: Option<&str>, reason: &str)
     let deploy = context.which(&*log, named).await?.id;
     engine::turn(&*log, deploy, &word(reason)).await?;
     // To have been unwound is what was asked for.
-    drive(context, &log, deploy).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
+    drive(context, &log, deploy, Tells::New).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
 }
 
 pub(super) async fn retry(
@@ -51,7 +51,7 @@ pub(super) async fn retry(
     let chosen = engine::retry(&*log, deploy, only.as_ref(), &word(reason)).await?;
     let told: Vec<String> = chosen.iter().map(ToString::to_string).collect();
     context.output.line(format!("to be tried again: {}", told.join(", ")));
-    drive(context, &log, deploy).await
+    drive(context, &log, deploy, Tells::New).await
 }
 
 pub(super) async fn resolve(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
@@ -63,5 +63,5 @@ pub(super) async fn resolve(context: &Context, args: &ResolveArgs) -> Result<Exi
         What::Applied => Resolution::Applied,
     };
     engine::resolve(&*log, deploy, &tenant, resolution, &word(&args.reason)).await?;
-    drive(context, &log, deploy).await
+    drive(context, &log, deploy, Tells::New).await
 }

@@ -44,6 +44,21 @@ impl Follower {
         Self { log, deploy, output, after: 0, tenants: 0, small: false, failures: 0, told: None, drawn: false }
     }
 
+    /// Passes over what has happened so far, but for what the deploy is: for a deploy that is taken up again.
+    pub(super) async fn catch_up(&mut self) {
+        while let Ok(page) = self.log.tail(self.deploy, self.after, PAGE).await {
+            let Some(last) = page.last() else { return };
+            self.after = last.position;
+            for event in &page {
+                if let Event::Deploy(created @ DeployEvent::DeployCreated { .. }) = &event.recorded.event
+                    && let Some(line) = self.deploy_words(created)
+                {
+                    self.output.line(line);
+                }
+            }
+        }
+    }
+
     /// Waits a little, then tells what is new. What cannot be read now is told later: following is no reason to stop driving.
     pub(super) async fn tick(&mut self) {
         tokio::time::sleep(LOOK).await;

@@ -20,7 +20,7 @@ use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::retry::Tried;
 use crate::saga::summary::{Place, TenantStatus};
 use crate::saga::tenant::{Action, StepState, TenantState};
-use crate::step::{Afterwards, PREFLIGHT, SWITCH, Scripts, Seen, StepContext, StepKind, Trouble, kind};
+use crate::step::{Afterwards, PREFLIGHT, SWITCH, Scripts, Seen, StepContext, StepKind, Trouble, Undoing, kind};
 use crate::tenant::{Opening, Outcome};
 
 /// Why a driver let go of its tenant.
@@ -301,7 +301,7 @@ impl Driver {
         let turned = self.shared.view().direction == Direction::Unwind || self.state.turned().is_some();
         let afterwards = if half == Half::Act && turned { Afterwards::Forgo } else { Afterwards::Repeat };
         let kind = Self::kind(step)?;
-        let mut cx = self.context().await?;
+        let mut cx = self.context(Undoing::Scripted).await?;
         kind.probe(step, half, afterwards, &mut cx).await
     }
 
@@ -311,7 +311,8 @@ impl Driver {
             return Err(Failure::new(ErrorClass::Permanent, Code::RetriesExhausted, message).into());
         }
         let kind = Self::kind(step)?;
-        let mut cx = self.context().await?;
+        let by_hand = self.state.is_undone_by_hand(&step.id);
+        let mut cx = self.context(if by_hand { Undoing::ByHand } else { Undoing::Scripted }).await?;
         match half {
             Half::Act => kind.act(step, &mut cx).await,
             Half::Undo => kind.undo(step, &mut cx).await,
@@ -327,7 +328,7 @@ impl Driver {
     }
 
     /// The session, opened if there is none.
-    async fn context(&mut self) -> Result<StepContext<'_>, Trouble> {
+    async fn context(&mut self, undoing: Undoing) -> Result<StepContext<'_>, Trouble> {
         if self.session.is_none() {
             let limits = self.shared.limits(&self.plan);
             let opening = Opening {
@@ -348,6 +349,7 @@ impl Driver {
                 deploy: self.stream.deploy,
                 plan: &self.plan,
                 scripts: &self.scripts,
+                undoing,
                 session: &mut *open.session,
             }),
             None => Err(no_session(&self.tenant.id)),

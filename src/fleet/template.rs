@@ -19,6 +19,10 @@ pub(super) enum Fault {
     Reference { reference: String, reason: String },
 }
 
+/// Kinds of reference that other tools have, and that are worth naming when they are refused. Any other word may be a piece of a clear
+/// password that happens to begin with `${`.
+const FOREIGN_KINDS: [&str; 8] = ["exec", "cmd", "vault", "ssm", "aws", "gcp", "azure", "op"];
+
 impl Fault {
     pub(super) fn url(reason: impl Into<String>) -> Self {
         Self::Url { reason: reason.into() }
@@ -65,7 +69,7 @@ impl Reference {
             Some(("env", name)) if is_name(name) => Ok(Self::Env { name: name.to_owned() }),
             Some(("file", path)) if !path.is_empty() => Ok(Self::File { path: path.to_owned() }),
             None if inside == "source" => Ok(Self::Source),
-            Some((kind, _)) if kind.len() <= 16 && is_name(kind) => Err(Fault::Reference {
+            Some((kind, _)) if FOREIGN_KINDS.contains(&kind) => Err(Fault::Reference {
                 reference: format!("${{{kind}:…}}"),
                 reason: "references are ${env:NAME} and ${file:/path}".to_owned(),
             }),

@@ -238,7 +238,10 @@ impl<'p> Tenant<'p> {
                 if let Err(retry) = self.luck[step].undo.meet(choose) {
                     return undo_failed(id, retry);
                 }
-                assert_eq!(self.effects.pop(), Some(step), "P4: the latest effect is undone first, and once");
+                // Where a human has undone it, only the ledger is still to be told.
+                if !self.state.is_undone_by_hand(&self.plan.steps()[step].id) {
+                    assert_eq!(self.effects.pop(), Some(step), "P4: the latest effect is undone first, and once");
+                }
                 undone(id)
             }
         }
@@ -281,6 +284,7 @@ impl<'p> Tenant<'p> {
                 if self.effects.contains(&at) {
                     assert_eq!(self.effects.pop(), Some(at));
                 }
+                self.luck[at].undo.mended |= half == Half::Undo;
                 Resolution::Undone
             }
         };

@@ -183,7 +183,8 @@ fn resolved(half: Half, attempt: Attempt, failure: &Failure, resolution: Resolut
         (Resolution::Applied, Half::Act) => StepState::Succeeded(Evidence::default()),
         (Resolution::Undone, Half::Act) => StepState::Ready { attempt, not_before },
         (Resolution::Applied, Half::Undo) => StepState::Left,
-        (Resolution::Undone, Half::Undo) => StepState::Undone,
+        // The tenant's own ledger must say so too: an undo without statements follows (see `TenantState::is_undone_by_hand`).
+        (Resolution::Undone, Half::Undo) => StepState::UndoReady { attempt: Attempt(0), not_before },
     }
 }
 
@@ -256,6 +257,7 @@ pub struct TenantState {
     turned: Option<Cause>,
     finished: Option<TenantOutcome>,
     ever_started: bool,
+    undone_by_hand: Vec<StepId>,
 }
 
 impl TenantState {
@@ -270,6 +272,7 @@ impl TenantState {
             turned: None,
             finished: None,
             ever_started: false,
+            undone_by_hand: Vec::new(),
         }
     }
 
@@ -291,6 +294,13 @@ impl TenantState {
     #[must_use]
     pub const fn finished(&self) -> Option<TenantOutcome> {
         self.finished
+    }
+
+    /// Whether a human has said that this step is undone: its undo then only writes that into the tenant's ledger, because a ledger
+    /// that still had the migration in force would make the next deploy leave it out.
+    #[must_use]
+    pub fn is_undone_by_hand(&self, step: &StepId) -> bool {
+        self.undone_by_hand.contains(step)
     }
 
     /// The release it was on before the deploy, where that is known.
@@ -352,10 +362,16 @@ impl TenantState {
                 let Some(after) = step_after(&self.steps[index], event) else {
                     return Err(refuse(format!("step {step} is {:?}", self.steps[index])));
                 };
+                let undo_was_stuck = matches!(self.steps[index], StepState::Stuck { half: Half::Undo, .. });
                 self.steps[index] = after;
                 self.ever_started |= matches!(event, TenantEvent::StepStarted { .. });
-                if matches!(event, TenantEvent::TenantResolved { .. }) {
+                if let TenantEvent::TenantResolved { resolution, .. } = event {
                     self.finished = None;
+                    self.undone_by_hand.retain(|of| of != step);
+                    // A stuck act that is said to be undone may be done again, and must then be undone by its script.
+                    if *resolution == Resolution::Undone && undo_was_stuck {
+                        self.undone_by_hand.push(step.clone());
+                    }
                 }
             }
         }

@@ -36,8 +36,19 @@ pub struct StepContext<'a> {
     pub plan: &'a Plan,
     /// The statements of the release, for this tenant's dialect.
     pub scripts: &'a Scripts,
+    /// How undos are carried out.
+    pub undoing: Undoing,
     /// The open session.
     pub session: &'a mut dyn Session,
+}
+
+/// How an undo is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undoing {
+    /// By its script.
+    Scripted,
+    /// A human has done it: the ledger is told, and nothing else is sent.
+    ByHand,
 }
 
 impl StepContext<'_> {

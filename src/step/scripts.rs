@@ -20,6 +20,18 @@ pub struct Part {
     pub foreign_keys: ForeignKeys,
 }
 
+impl Part {
+    /// No statements: what is run where only the ledger is to be told.
+    pub(super) fn nothing() -> Self {
+        Self {
+            digest: Digest::of(b""),
+            statements: Vec::new(),
+            sets_session: SetsSession::No,
+            foreign_keys: ForeignKeys::Unchecked,
+        }
+    }
+}
+
 /// One migration.
 #[derive(Debug, Clone)]
 pub struct MigrationScripts {

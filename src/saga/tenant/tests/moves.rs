@@ -46,7 +46,7 @@ stuck Act 2: old              | resolve: applied     | succeeded
 stuck Act 2: old              | resolve: undone      | ready 2 @0
 stuck Undo 2: old             | resolve: retry       | doubt Undo 0, 0 looks @0: old
 stuck Undo 2: old             | resolve: applied     | left
-stuck Undo 2: old             | resolve: undone      | undone
+stuck Undo 2: old             | resolve: undone      | undo ready 0 @0
 ";
 
 fn every_state() -> Vec<StepState> {
