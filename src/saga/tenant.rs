@@ -6,86 +6,17 @@
 //!
 //! Steps of one tenant run one after the other, in the plan's order, so at most one step is ever under way or in doubt.
 
-use super::event::{Cause, Direction, Evidence, Found, Half, Resolution, TenantEvent, TenantOutcome};
-use super::failure::{Failure, Retry};
+mod next;
+mod step;
+
+pub use self::next::Action;
+pub use self::step::StepState;
+use self::step::step_after;
+use super::event::{Cause, Half, Resolution, TenantEvent, TenantOutcome};
+use super::failure::Failure;
 use super::plan::{Plan, PlannedStep, UndoSource};
 use super::summary::{TenantStatus, TenantSummary};
-use crate::base::{Attempt, Code, Coded, Digest, Seq, StepId, Timestamp};
-
-/// Where a step stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StepState {
-    /// Not begun.
-    Pending,
-    /// Announced; nobody has said how it ended.
-    Started {
-        /// Which try.
-        attempt: Attempt,
-    },
-    /// Known to have had no effect so far; may be started again.
-    Ready {
-        /// The last try.
-        attempt: Attempt,
-        /// Not to be started before.
-        not_before: Timestamp,
-    },
-    /// In effect.
-    Succeeded(Evidence),
-    /// Failed for good, without effect.
-    Failed(Failure),
-    /// Will not be done.
-    Skipped,
-    /// Its undo is announced; nobody has said how it ended.
-    Undoing {
-        /// Which try.
-        attempt: Attempt,
-    },
-    /// In effect; its undo failed without effect and may be started again.
-    UndoReady {
-        /// The last try.
-        attempt: Attempt,
-        /// Not to be started before.
-        not_before: Timestamp,
-    },
-    /// Undone, or there was nothing to undo.
-    Undone,
-    /// Act or undo were announced, and the last look for evidence got none.
-    Doubt {
-        /// Which of them.
-        half: Half,
-        /// Which try of it.
-        attempt: Attempt,
-        /// How often evidence was looked for in vain.
-        looks: Attempt,
-        /// Not to be looked for before.
-        not_before: Timestamp,
-        /// What the last look met.
-        failure: Failure,
-    },
-    /// Only a human decides.
-    Stuck {
-        /// The act, whose effect is unknown; or the undo, which failed for good and left the step in effect.
-        half: Half,
-        /// Which try of it.
-        attempt: Attempt,
-        /// Why.
-        failure: Failure,
-    },
-    /// In effect, and a human decided that it stays.
-    Left,
-}
-
-impl StepState {
-    /// Announced without a known end.
-    const fn is_open(&self) -> bool {
-        matches!(self, StepState::Started { .. } | StepState::Undoing { .. } | StepState::Doubt { .. })
-    }
-
-    /// Known to be in effect; also where a human decided that it stays so.
-    const fn in_effect(&self) -> bool {
-        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. } | StepState::Left)
-    }
-}
+use crate::base::{Code, Coded, Digest, Seq, StepId, Timestamp};
 
 /// An event does not fit where it stands. A log that holds one is damaged, or was written by a broken program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,144 +38,6 @@ impl Coded for IllegalEvent {
     fn next(&self) -> Option<String> {
         Some("windlass audit verify".to_owned())
     }
-}
-
-/// Every legal move of one step. `None`: the event does not fit.
-///
-/// Between steps, and between a step and its tenant, more must hold: see [`TenantState::apply`].
-fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepState> {
-    use StepState as S;
-    use TenantEvent as E;
-    Some(match (step, event) {
-        (S::Pending, E::StepStarted { attempt: Attempt(1), .. }) => S::Started { attempt: Attempt(1) },
-        (S::Ready { attempt: last, .. }, E::StepStarted { attempt, .. }) if *attempt == last.next() => {
-            S::Started { attempt: *attempt }
-        }
-        (S::Started { .. }, E::StepSucceeded { evidence, .. }) => S::Succeeded(evidence.clone()),
-        (S::Started { attempt }, E::StepFailed { retry: Retry::At(at), .. }) => {
-            S::Ready { attempt: *attempt, not_before: *at }
-        }
-        (S::Started { .. }, E::StepFailed { failure, retry: Retry::No, .. }) => S::Failed(failure.clone()),
-        (S::Pending, E::StepSkipped { .. }) => S::Skipped,
-
-        (S::Succeeded(_), E::UndoStarted { attempt: Attempt(1), .. }) => S::Undoing { attempt: Attempt(1) },
-        (S::UndoReady { attempt: last, .. }, E::UndoStarted { attempt, .. }) if *attempt == last.next() => {
-            S::Undoing { attempt: *attempt }
-        }
-        (S::Undoing { .. }, E::UndoSucceeded { .. }) | (S::Succeeded(_), E::UndoSkipped { .. }) => S::Undone,
-        (S::Undoing { attempt }, E::UndoFailed { retry: Retry::At(at), .. }) => {
-            S::UndoReady { attempt: *attempt, not_before: *at }
-        }
-        (S::Undoing { attempt }, E::UndoFailed { failure, retry: Retry::No, .. }) => {
-            S::Stuck { half: Half::Undo, attempt: *attempt, failure: failure.clone() }
-        }
-
-        (_, E::StepProbed { half, found, .. }) => probed(step, *half, found)?,
-        (S::Stuck { half, attempt, failure }, E::TenantResolved { resolution, .. }) => {
-            resolved(*half, *attempt, failure, *resolution)
-        }
-        _ => return None,
-    })
-}
-
-/// What a look for evidence makes of a step that is open in that half.
-fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
-    let (attempt, looks) = match (step, half) {
-        (StepState::Started { attempt }, Half::Act) | (StepState::Undoing { attempt }, Half::Undo) => {
-            (*attempt, Attempt(0))
-        }
-        (StepState::Doubt { half: of, attempt, looks, .. }, _) if *of == half => (*attempt, *looks),
-        _ => return None,
-    };
-    // Nothing stands in the way of an immediate new try: what failed was the link, not the step.
-    let not_before = Timestamp(0);
-    Some(match (found, half) {
-        (Found::Applied, Half::Act) => StepState::Succeeded(Evidence { probed: true, ..Evidence::default() }),
-        (Found::Applied, Half::Undo) => StepState::Undone,
-        (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before },
-        (Found::NotApplied, Half::Undo) => StepState::UndoReady { attempt, not_before },
-        (Found::Unknown { failure, retry: Retry::At(at) }, _) => {
-            StepState::Doubt { half, attempt, looks: looks.next(), not_before: *at, failure: failure.clone() }
-        }
-        (Found::Unknown { failure, retry: Retry::No }, _) => {
-            StepState::Stuck { half, attempt, failure: failure.clone() }
-        }
-    })
-}
-
-/// What a human's decision makes of a stuck step.
-fn resolved(half: Half, attempt: Attempt, failure: &Failure, resolution: Resolution) -> StepState {
-    let not_before = Timestamp(0);
-    match (resolution, half) {
-        // Look again: whoever says "retry" may have mended the database, or even finished the step by hand.
-        (Resolution::Retry, _) => {
-            StepState::Doubt { half, attempt: Attempt(0), looks: Attempt(0), not_before, failure: failure.clone() }
-        }
-        (Resolution::Applied, Half::Act) => StepState::Succeeded(Evidence::default()),
-        (Resolution::Undone, Half::Act) => StepState::Ready { attempt, not_before },
-        (Resolution::Applied, Half::Undo) => StepState::Left,
-        // The tenant's own ledger must say so too: an undo without statements follows (see `TenantState::is_undone_by_hand`).
-        (Resolution::Undone, Half::Undo) => StepState::UndoReady { attempt: Attempt(0), not_before },
-    }
-}
-
-/// What a worker does next. Everything it needs to decide is in the log; the clock only tells it when `not_before` has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action<'p> {
-    /// Look for evidence of a step that was announced and has no known end.
-    Probe {
-        /// Which.
-        step: &'p PlannedStep,
-        /// Its act or its undo.
-        half: Half,
-        /// How often evidence was looked for in vain.
-        looks: Attempt,
-        /// Not before.
-        not_before: Timestamp,
-    },
-    /// Announce a step, then act.
-    Start {
-        /// Which.
-        step: &'p PlannedStep,
-        /// Which try.
-        attempt: Attempt,
-        /// Not before.
-        not_before: Timestamp,
-    },
-    /// Record that the tenant turns.
-    Turn {
-        /// Why.
-        cause: Cause,
-    },
-    /// Announce an undo, then undo.
-    Undo {
-        /// Of which step.
-        step: &'p PlannedStep,
-        /// Which try.
-        attempt: Attempt,
-        /// Not before.
-        not_before: Timestamp,
-    },
-    /// Record that there is nothing to undo.
-    SkipUndo {
-        /// Of which step.
-        step: &'p PlannedStep,
-    },
-    /// Record the end.
-    Finish {
-        /// How.
-        outcome: TenantOutcome,
-        /// In words.
-        reason: String,
-        /// What went wrong, where something did.
-        code: Option<Code>,
-    },
-    /// The next step's wave is not open.
-    AwaitWave,
-    /// A step failed for good: the deploy decides what follows.
-    AwaitDecision,
-    /// Nothing is left to do.
-    Rest,
 }
 
 /// The fold of a tenant's stream.
@@ -468,107 +261,6 @@ impl TenantState {
             .all(|needs| matches!(self.step(plan, needs), Some(StepState::Succeeded(_) | StepState::Skipped)))
     }
 
-    /// What is to be done here next, in a deploy that goes this way and has opened the waves up to `open`.
-    ///
-    /// Doubt comes first, whichever way the deploy goes: what happened must be known before anything is decided upon it (P3).
-    #[must_use]
-    pub fn next<'p>(&self, plan: &'p Plan, direction: Direction, open: Option<(u32, u32)>) -> Action<'p> {
-        if self.planned.is_none() {
-            return Action::Rest;
-        }
-        match self.finished {
-            Some(TenantOutcome::Completed) if direction == Direction::Unwind => {
-                return Action::Turn { cause: Cause::DeployTurned };
-            }
-            Some(_) => return Action::Rest,
-            None => {}
-        }
-        if let Some(probe) = self.doubt(plan) {
-            return probe;
-        }
-        if let Some(end) = self.hand_over() {
-            return end;
-        }
-        if self.turned.is_some() {
-            return self.next_undo(plan);
-        }
-        if direction == Direction::Unwind {
-            return Action::Turn { cause: Cause::DeployTurned };
-        }
-        if self.steps.iter().any(|step| matches!(step, StepState::Failed(_))) {
-            return Action::AwaitDecision;
-        }
-        self.next_start(plan, open)
-    }
-
-    fn doubt<'p>(&self, plan: &'p Plan) -> Option<Action<'p>> {
-        let at_once = (Attempt(0), Timestamp(0));
-        self.steps.iter().zip(plan.steps()).find_map(|(state, step)| {
-            let (half, (looks, not_before)) = match state {
-                StepState::Started { .. } => (Half::Act, at_once),
-                StepState::Undoing { .. } => (Half::Undo, at_once),
-                StepState::Doubt { half, looks, not_before, .. } => (*half, (*looks, *not_before)),
-                _ => return None,
-            };
-            Some(Action::Probe { step, half, looks, not_before })
-        })
-    }
-
-    /// A stuck tenant waits for a human; one that a human decided about ends.
-    fn hand_over<'p>(&self) -> Option<Action<'p>> {
-        self.steps.iter().find_map(|state| match state {
-            StepState::Stuck { failure, .. } => Some(Action::Finish {
-                outcome: TenantOutcome::Stuck,
-                reason: failure.message.clone(),
-                code: Some(failure.code),
-            }),
-            StepState::Left => Some(Action::Finish {
-                outcome: TenantOutcome::Abandoned,
-                reason: "left as it is, by decision".to_owned(),
-                code: None,
-            }),
-            _ => None,
-        })
-    }
-
-    fn next_undo<'p>(&self, plan: &'p Plan) -> Action<'p> {
-        for (state, step) in self.steps.iter().zip(plan.steps()).rev() {
-            match state {
-                StepState::Succeeded(_) if step.undo == UndoSource::NoEffect => return Action::SkipUndo { step },
-                StepState::Succeeded(_) => {
-                    return Action::Undo { step, attempt: Attempt(1), not_before: Timestamp(0) };
-                }
-                StepState::UndoReady { attempt, not_before } => {
-                    return Action::Undo { step, attempt: attempt.next(), not_before: *not_before };
-                }
-                _ => {}
-            }
-        }
-        let failure = self.failure();
-        let code = failure.map(|failure| failure.code);
-        if self.ever_started {
-            let reason = failure.map_or("undone", |failure| failure.message.as_str()).to_owned();
-            Action::Finish { outcome: TenantOutcome::Unwound, reason, code }
-        } else {
-            Action::Finish { outcome: TenantOutcome::Untouched, reason: "never started".to_owned(), code }
-        }
-    }
-
-    fn next_start<'p>(&self, plan: &'p Plan, open: Option<(u32, u32)>) -> Action<'p> {
-        for (state, step) in self.steps.iter().zip(plan.steps()) {
-            let (attempt, not_before) = match state {
-                StepState::Pending if self.needs_met(plan, step) => (Attempt(1), Timestamp(0)),
-                StepState::Ready { attempt, not_before } => (attempt.next(), *not_before),
-                _ => continue,
-            };
-            if open.is_none_or(|open| (step.stage, self.wave(step.stage)) > open) {
-                return Action::AwaitWave;
-            }
-            return Action::Start { step, attempt, not_before };
-        }
-        Action::Finish { outcome: TenantOutcome::Completed, reason: completed_reason(plan), code: None }
-    }
-
     fn wave(&self, stage: u32) -> u32 {
         let waves = self.planned.as_ref().map(|(_, waves)| waves.as_slice()).unwrap_or_default();
         usize::try_from(stage).ok().and_then(|stage| waves.get(stage)).copied().unwrap_or(0)
@@ -630,10 +322,6 @@ impl TenantState {
             })
             .filter(|at| *at > Timestamp(0))
     }
-}
-
-fn completed_reason(plan: &Plan) -> String {
-    if plan.is_empty() { "already there" } else { "on the release" }.to_owned()
 }
 
 fn describe(event: &TenantEvent) -> String {

@@ -60,6 +60,9 @@ pub(super) async fn open(
     let path = std::path::absolute(path).map_err(|error| Site::of(path).unavailable(error.to_string()))?;
     let site = Site::of(&path);
     inspect(&site, &path, missing)?;
+    if missing == Missing::Create {
+        reserve(&site, &path)?;
+    }
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .busy_timeout(LOG_BUSY_TIMEOUT)
@@ -119,6 +122,16 @@ fn inspect(site: &Site, path: &PathBuf, missing: Missing) -> Result<(), LogError
         Some(APPLICATION_ID) => Ok(()),
         Some(_) => Err(site.unavailable("the file is a database of something else. Nothing was changed")),
     }
+}
+
+/// Makes the file, if it is not there, for its owner alone: it holds every migration, and what servers said of customers' rows.
+/// SQLite gives the files beside it the same rights.
+fn reserve(site: &Site, path: &Path) -> Result<(), LogError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|error| site.unavailable(error.to_string()))
 }
 
 /// Bytes of the header of an SQLite file.

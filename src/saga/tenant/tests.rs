@@ -5,6 +5,9 @@ mod next;
 mod rules;
 
 use super::*;
+use crate::base::{Attempt, Timestamp};
+use crate::saga::event::{Direction, Evidence, Found};
+use crate::saga::failure::Retry;
 use crate::saga::testing::*;
 
 fn legal(plan: &Plan, events: &[TenantEvent]) -> TenantState {

@@ -1,0 +1,159 @@
+//! One step: where it can stand, and every legal move.
+
+use crate::base::{Attempt, Timestamp};
+use crate::saga::event::{Evidence, Found, Half, Resolution, TenantEvent};
+use crate::saga::failure::{Failure, Retry};
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepState {
+    /// Not begun.
+    Pending,
+    /// Announced; nobody has said how it ended.
+    Started {
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// Known to have had no effect so far; may be started again.
+    Ready {
+        /// The last try.
+        attempt: Attempt,
+        /// Not to be started before.
+        not_before: Timestamp,
+    },
+    /// In effect.
+    Succeeded(Evidence),
+    /// Failed for good, without effect.
+    Failed(Failure),
+    /// Will not be done.
+    Skipped,
+    /// Its undo is announced; nobody has said how it ended.
+    Undoing {
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// In effect; its undo failed without effect and may be started again.
+    UndoReady {
+        /// The last try.
+        attempt: Attempt,
+        /// Not to be started before.
+        not_before: Timestamp,
+    },
+    /// Undone, or there was nothing to undo.
+    Undone,
+    /// Act or undo were announced, and the last look for evidence got none.
+    Doubt {
+        /// Which of them.
+        half: Half,
+        /// Which try of it.
+        attempt: Attempt,
+        /// How often evidence was looked for in vain.
+        looks: Attempt,
+        /// Not to be looked for before.
+        not_before: Timestamp,
+        /// What the last look met.
+        failure: Failure,
+    },
+    /// Only a human decides.
+    Stuck {
+        /// The act, whose effect is unknown; or the undo, which failed for good and left the step in effect.
+        half: Half,
+        /// Which try of it.
+        attempt: Attempt,
+        /// Why.
+        failure: Failure,
+    },
+    /// In effect, and a human decided that it stays.
+    Left,
+}
+
+impl StepState {
+    /// Announced without a known end.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, StepState::Started { .. } | StepState::Undoing { .. } | StepState::Doubt { .. })
+    }
+
+    /// Known to be in effect; also where a human decided that it stays so.
+    pub(super) const fn in_effect(&self) -> bool {
+        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. } | StepState::Left)
+    }
+}
+
+/// Every legal move of one step. `None`: the event does not fit.
+///
+/// Between steps, and between a step and its tenant, more must hold: see [`super::TenantState::apply`].
+pub(super) fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepState> {
+    use StepState as S;
+    use TenantEvent as E;
+    Some(match (step, event) {
+        (S::Pending, E::StepStarted { attempt: Attempt(1), .. }) => S::Started { attempt: Attempt(1) },
+        (S::Ready { attempt: last, .. }, E::StepStarted { attempt, .. }) if *attempt == last.next() => {
+            S::Started { attempt: *attempt }
+        }
+        (S::Started { .. }, E::StepSucceeded { evidence, .. }) => S::Succeeded(evidence.clone()),
+        (S::Started { attempt }, E::StepFailed { retry: Retry::At(at), .. }) => {
+            S::Ready { attempt: *attempt, not_before: *at }
+        }
+        (S::Started { .. }, E::StepFailed { failure, retry: Retry::No, .. }) => S::Failed(failure.clone()),
+        (S::Pending, E::StepSkipped { .. }) => S::Skipped,
+
+        (S::Succeeded(_), E::UndoStarted { attempt: Attempt(1), .. }) => S::Undoing { attempt: Attempt(1) },
+        (S::UndoReady { attempt: last, .. }, E::UndoStarted { attempt, .. }) if *attempt == last.next() => {
+            S::Undoing { attempt: *attempt }
+        }
+        (S::Undoing { .. }, E::UndoSucceeded { .. }) | (S::Succeeded(_), E::UndoSkipped { .. }) => S::Undone,
+        (S::Undoing { attempt }, E::UndoFailed { retry: Retry::At(at), .. }) => {
+            S::UndoReady { attempt: *attempt, not_before: *at }
+        }
+        (S::Undoing { attempt }, E::UndoFailed { failure, retry: Retry::No, .. }) => {
+            S::Stuck { half: Half::Undo, attempt: *attempt, failure: failure.clone() }
+        }
+
+        (_, E::StepProbed { half, found, .. }) => probed(step, *half, found)?,
+        (S::Stuck { half, attempt, failure }, E::TenantResolved { resolution, .. }) => {
+            resolved(*half, *attempt, failure, *resolution)
+        }
+        _ => return None,
+    })
+}
+
+/// What a look for evidence makes of a step that is open in that half.
+fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
+    let (attempt, looks) = match (step, half) {
+        (StepState::Started { attempt }, Half::Act) | (StepState::Undoing { attempt }, Half::Undo) => {
+            (*attempt, Attempt(0))
+        }
+        (StepState::Doubt { half: of, attempt, looks, .. }, _) if *of == half => (*attempt, *looks),
+        _ => return None,
+    };
+    // Nothing stands in the way of an immediate new try: what failed was the link, not the step.
+    let not_before = Timestamp(0);
+    Some(match (found, half) {
+        (Found::Applied, Half::Act) => StepState::Succeeded(Evidence { probed: true, ..Evidence::default() }),
+        (Found::Applied, Half::Undo) => StepState::Undone,
+        (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before },
+        (Found::NotApplied, Half::Undo) => StepState::UndoReady { attempt, not_before },
+        (Found::Unknown { failure, retry: Retry::At(at) }, _) => {
+            StepState::Doubt { half, attempt, looks: looks.next(), not_before: *at, failure: failure.clone() }
+        }
+        (Found::Unknown { failure, retry: Retry::No }, _) => {
+            StepState::Stuck { half, attempt, failure: failure.clone() }
+        }
+    })
+}
+
+/// What a human's decision makes of a stuck step.
+fn resolved(half: Half, attempt: Attempt, failure: &Failure, resolution: Resolution) -> StepState {
+    let not_before = Timestamp(0);
+    match (resolution, half) {
+        // Look again: whoever says "retry" may have mended the database, or even finished the step by hand.
+        (Resolution::Retry, _) => {
+            StepState::Doubt { half, attempt: Attempt(0), looks: Attempt(0), not_before, failure: failure.clone() }
+        }
+        (Resolution::Applied, Half::Act) => StepState::Succeeded(Evidence::default()),
+        (Resolution::Undone, Half::Act) => StepState::Ready { attempt, not_before },
+        (Resolution::Applied, Half::Undo) => StepState::Left,
+        // The tenant's own ledger must say so too: an undo without statements follows (see `TenantState::is_undone_by_hand`).
+        (Resolution::Undone, Half::Undo) => StepState::UndoReady { attempt: Attempt(0), not_before },
+    }
+}
