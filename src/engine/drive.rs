@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::gateway::OpenSession;
-use super::run::Shared;
+use super::run::{Shared, limits};
 use crate::base::crash::{Point, point};
 use crate::base::limits::{MESSAGE_BYTES_MAX, STARTS_PER_STEP_MAX};
 use crate::base::{Attempt, Code, Digest, Epoch, TenantId, Timestamp};
@@ -330,7 +330,7 @@ impl Driver {
     /// The session, opened if there is none.
     async fn context(&mut self, undoing: Undoing) -> Result<StepContext<'_>, Trouble> {
         if self.session.is_none() {
-            let limits = self.shared.limits(&self.plan);
+            let limits = limits(&self.plan);
             let opening = Opening {
                 tenant: self.tenant.id.clone(),
                 deploy: self.stream.deploy,

@@ -25,7 +25,7 @@ use crate::saga::failure::{ErrorClass, Failure};
 use crate::saga::plan::Plan;
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::workflow::Workflow;
-use crate::step::{MigrateWith, Scripts};
+use crate::step::{LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
 
 /// What an engine may use.
 #[derive(Debug, Clone, Copy)]
@@ -131,14 +131,15 @@ impl Shared {
         scripts.insert(dialect, Arc::clone(&of));
         Ok(of)
     }
+}
 
-    /// One session carries all steps of a tenant, so its limits are those of the first step that names any.
-    #[allow(clippy::unused_self, reason = "the engine's defaults belong here once there are any")]
-    pub(super) fn limits(&self, plan: &Plan) -> Limits {
-        let with = plan.steps().iter().find_map(|step| MigrateWith::of(step).ok());
-        let (lock, statement) = with.map_or((3_000, 900_000), |with| (with.lock_timeout_ms, with.statement_timeout_ms));
-        Limits { lock_timeout: Duration::from_millis(lock), statement_timeout: Duration::from_millis(statement) }
-    }
+/// One session carries all steps of a tenant, so its limits are those of the first step that names any.
+pub(super) fn limits(plan: &Plan) -> Limits {
+    let with = plan.steps().iter().find_map(|step| MigrateWith::of(step).ok());
+    let (lock, statement) = with.map_or((LOCK_TIMEOUT, STATEMENT_TIMEOUT), |with| {
+        (Duration::from_millis(with.lock_timeout_ms), Duration::from_millis(with.statement_timeout_ms))
+    });
+    Limits { lock_timeout: lock, statement_timeout: statement }
 }
 
 /// The tenants in hand.

@@ -17,10 +17,10 @@ use crate::tenant::{Applied, Effect, FenceState, Outcome, Probe, SessionError, U
 
 /// How long a lock is waited for unless the workflow says otherwise: short, because whoever waits for a strong lock makes everyone
 /// behind it wait too.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a statement may take unless the workflow says otherwise.
-const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// The kind.
 pub(super) struct Migrate;

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 pub use self::error::StepError;
 pub use self::expand::{Change, Expand, Pending, expand};
 pub use self::migrate::MigrateWith;
+pub(crate) use self::migrate::{LOCK_TIMEOUT, STATEMENT_TIMEOUT};
 pub(crate) use self::preflight::NAME as PREFLIGHT;
 pub use self::preflight::in_force_digest;
 pub use self::scripts::Scripts;
