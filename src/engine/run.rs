@@ -159,11 +159,16 @@ impl InHand {
     ) {
         let handle = self.tasks.spawn(driver);
         self.of.insert(handle.id(), tenant.clone());
-        self.held.insert(tenant, (epoch, handle));
+        // A process that slept past its lease may be handed a tenant that it still has in hand: the old driver's epoch is over.
+        if let Some((_, before)) = self.held.insert(tenant, (epoch, handle)) {
+            before.abort();
+        }
     }
 
     fn ended(&mut self, id: Id) {
-        if let Some(tenant) = self.of.remove(&id) {
+        if let Some(tenant) = self.of.remove(&id)
+            && self.held.get(&tenant).is_some_and(|(_, handle)| handle.id() == id)
+        {
             self.held.remove(&tenant);
         }
     }
