@@ -14,7 +14,7 @@
 //!
 //! The line `? N` is the exit code, left out where it is 0; `? killed` where a signal ended it. `| grep TEXT` keeps the lines that hold
 //! the text, `| get /POINTER …` the named values of a JSON answer. Built in are `sql FILE STATEMENTS`, `write FILE <<EOF`, `rm`, `cp`,
-//! `mv`, `ln` (a hard link) and `ls`. Ids, digests, moments, durations, the folder and the user are replaced by `[id]`, `[digest]`,
+//! `mv`, `ln` (a hard link) and `ls`; `set NAME COMMAND` keeps what a command prints for `$NAME` in later ones. Ids, digests, moments, durations, the folder and the user are replaced by `[id]`, `[digest]`,
 //! `[time]`, `[span]`, `[dir]` and `[who]`. The text runs from the top; the commands share nothing but the folder.
 //!
 //! `WINDLASS_BLESS=1 cargo test --all-features --test it cases` writes what is into the files as what is expected: read the
@@ -23,7 +23,7 @@
 mod archive;
 mod redact;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use archive::{Answer, Archive, Step, folder};
@@ -31,21 +31,116 @@ use redact::redact;
 
 use crate::support::project::{Project, Ran};
 
-/// Makes a test of every case, so that each can be run alone and all run side by side.
+/// Makes a test of every case, so that each can be run alone and all run side by side. Those that kill the program need it to be
+/// built for that.
 macro_rules! cases {
-    ($($case:ident)*) => {
-        const LISTED: &[&str] = &[$(stringify!($case)),*];
+    ($($case:ident)* ; killed: $($killed:ident)*) => {
+        const LISTED: &[&str] = &[$(stringify!($case),)* $(stringify!($killed),)*];
         $(
             #[tokio::test]
             async fn $case() {
                 check(stringify!($case)).await;
             }
         )*
+        $(
+            #[cfg(feature = "crash-points")]
+            #[tokio::test]
+            async fn $killed() {
+                check(stringify!($killed)).await;
+            }
+        )*
     };
 }
 
 cases! {
+    a_check_that_fails
+    a_check_that_holds
+    a_failing_tenant_lowers_everyone
+    a_failure_at_once_leaves_the_others_untouched
+    a_repaired_tenant_is_deployed
+    a_tenant_that_does_not_answer
+    a_tenant_that_is_not_there
+    audit
+    bad_configuration_value
+    bad_file_name
+    bad_tenant_url
+    changed_migration
+    deploy
+    deploy_again_connects_to_nobody
+    disown_without_need
+    doctor
+    doctor_finds
+    doctor_on_a_broken_source
+    duplicate_tenant
+    duplicate_version
+    empty_folder
     init
+    irreversible_and_then_a_failure
+    json
+    json_of_a_failure
+    log_in_a_missing_folder
+    log_of_a_newer_windlass
+    lost_log_after_an_unwind
+    lost_log_after_the_end
+    missing_folder
+    missing_undo
+    mysql_tenant
+    no_project
+    no_tenants
+    not_a_log
+    not_transactional
+    not_transactional_on_postgres
+    older_release
+    only_an_unknown_tenant
+    only_some_tenants
+    orphan_undo
+    out_of_order
+    plan_groups
+    plan_in_several_groups
+    plan_undo_quality
+    postgres_log
+    release_show
+    resume_without_need
+    retry_that_fails_again
+    retry_with_nothing_stuck
+    rollback
+    rollback_of_a_rollback
+    rollback_of_an_irreversible_migration
+    rollback_that_fails
+    rollback_under_later_migrations
+    same_file_by_a_link
+    same_path_twice
+    select_badly
+    select_by_label
+    select_nobody
+    status
+    stuck_and_resolved_as_applied
+    stuck_and_resolved_as_undone
+    stuck_and_retried
+    stuck_when_the_undo_fails
+    transaction_control
+    unknown_configuration_key
+    unknown_directive
+    unset_variable
+    unsplittable
+    unwind_a_finished_deploy
+    usage
+    watch_a_finished_deploy
+    waves
+    workflow_cycle
+    workflow_list_show_graph
+    workflow_not_carried_out
+    workflow_unknown_key
+    workflow_unknown_kind
+    workflow_unknown_need
+    workflow_unreachable_step
+    ;
+    killed:
+    fleet_busy
+    lost_log
+    resume_after_a_kill
+    rollback_of_an_unfinished_deploy
+    unwind_after_a_kill
 }
 
 #[test]
@@ -70,8 +165,9 @@ async fn check(name: &str) {
     }
     let mut answers = Vec::new();
     let mut report = String::new();
+    let mut names = BTreeMap::new();
     for step in &archive.steps {
-        let answer = run(&project, step).await;
+        let answer = run(&project, step, &mut names).await;
         if answer != step.answer {
             let _ = write!(report, "\ntests/cases/{name}.txt:{}: $ {}\n", step.line, step.command);
             report.push_str(&difference(&step.answer, &answer));
@@ -108,10 +204,20 @@ fn difference(expected: &Answer, found: &Answer) -> String {
     text
 }
 
-async fn run(project: &Project, step: &Step) -> Answer {
-    let (command, filter) = match step.command.split_once(" | ") {
+async fn run(project: &Project, step: &Step, names: &mut BTreeMap<String, String>) -> Answer {
+    let mut command = step.command.clone();
+    for (name, value) in &*names {
+        command = command.replace(&format!("${name}"), value);
+    }
+    let name = command.strip_prefix("set ").and_then(|rest| rest.split_once(' ')).map(|(name, rest)| {
+        (name.to_owned(), rest.to_owned())
+    });
+    if let Some((_, rest)) = &name {
+        command.clone_from(rest);
+    }
+    let (command, filter) = match command.split_once(" | ") {
         Some((command, filter)) if !command.starts_with("sql ") => (command, Some(filter)),
-        _ => (step.command.as_str(), None),
+        _ => (command.as_str(), None),
     };
     let mut words = words(command);
     let variables: Vec<String> = words.extract_if(.., |word| is_assignment(word)).collect();
@@ -136,6 +242,9 @@ async fn run(project: &Project, step: &Step) -> Answer {
         ["ln", from, to] => done(std::fs::hard_link(project.at(from), project.at(to))),
         _ => panic!("line {}: what is {:?}?", step.line, step.command),
     };
+    if let Some((name, _)) = name {
+        names.insert(name, ran.stdout.trim().to_owned());
+    }
     let exit = ran.code.map_or_else(|| "killed".to_owned(), |code| code.to_string());
     let mut text = match filter.map(|filter| filter.split_once(' ').unwrap_or((filter, ""))) {
         None => ran.stdout,

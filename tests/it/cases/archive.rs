@@ -1,5 +1,6 @@
 //! The text form of a case: what is given, what is run, what it answers.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ pub struct Archive {
     /// The text up to the script, kept byte for byte.
     head: String,
     /// Files to be made: path and content.
-    pub files: Vec<(String, String)>,
+    pub files: BTreeMap<String, String>,
     /// What is run.
     pub steps: Vec<Step>,
 }
@@ -46,7 +47,8 @@ impl Archive {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(text.starts_with("# "), "{}: a case begins by saying what it shows", path.display());
-        let mut files: Vec<(String, String)> = Vec::new();
+        let mut files: BTreeMap<String, String> = BTreeMap::new();
+        let mut under_way = None;
         let mut head = String::new();
         let mut lines = text.split_inclusive('\n').zip(1..);
         let mut steps = Vec::new();
@@ -54,7 +56,7 @@ impl Archive {
             head.push_str(line);
             match line.trim_end().strip_prefix("-- ").and_then(|line| line.strip_suffix(" --")) {
                 None => {
-                    if let Some((_, content)) = files.last_mut() {
+                    if let Some(content) = under_way.as_ref().and_then(|file| files.get_mut(file)) {
                         content.push_str(line);
                     }
                 }
@@ -64,12 +66,15 @@ impl Archive {
                 }
                 Some(section) => match section.strip_prefix("use ") {
                     Some(name) => files.extend(Self::read(&folder().join(format!("use/{name}.txt"))).files),
-                    None => files.push((section.to_owned(), String::new())),
+                    None => {
+                        files.insert(section.to_owned(), String::new());
+                        under_way = Some(section.to_owned());
+                    }
                 },
             }
         }
         // The empty line before the next section is there for the reader.
-        for (_, content) in &mut files {
+        for content in files.values_mut() {
             content.truncate(content.trim_end_matches('\n').len());
             content.push('\n');
         }
