@@ -40,7 +40,7 @@ fn replacement<'a>(word: &'a str, after: &str) -> (&'a str, usize) {
     } else if word.len() > 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T' && word.starts_with("20") {
         ("[time]", 0)
     } else if word.starts_with(USER) && word[USER.len()..].starts_with('@') {
-        ("[who]", 0)
+        (if word.ends_with(':') { "[who]:" } else { "[who]" }, 0)
     } else if let Some(unit) = unit.filter(|_| word.parse::<f64>().is_ok()) {
         ("[span]", unit.len())
     } else {
@@ -60,7 +60,7 @@ fn keep_end(alone: &'static str, stop: &'static str, colon: &'static str, word: 
 #[test]
 fn only_what_differs_from_run_to_run_is_replaced() {
     let text = "deploy 01994dd1-0000-7000-8000-0123456789ab: release 0001_a (0123456789ab) at 2026-11-20T14:09:46.123Z \
-                by tester@host.example in 12 ms, 3 tenants, after 0.1 s, [/tmp/x/a.db]";
-    let redacted = "deploy [id]: release 0001_a ([digest]) at [time] by [who] in [span], 3 tenants, after [span], [[dir]/a.db]";
+                by tester@host.example: in 12 ms, 3 tenants, after 0.1 s, [/tmp/x/a.db]";
+    let redacted = "deploy [id]: release 0001_a ([digest]) at [time] by [who]: in [span], 3 tenants, after [span], [[dir]/a.db]";
     assert_eq!(redact(text, "/tmp/x"), redacted);
 }
