@@ -209,9 +209,10 @@ async fn run(project: &Project, step: &Step, names: &mut BTreeMap<String, String
     for (name, value) in &*names {
         command = command.replace(&format!("${name}"), value);
     }
-    let name = command.strip_prefix("set ").and_then(|rest| rest.split_once(' ')).map(|(name, rest)| {
-        (name.to_owned(), rest.to_owned())
-    });
+    let name = command
+        .strip_prefix("set ")
+        .and_then(|rest| rest.split_once(' '))
+        .map(|(name, rest)| (name.to_owned(), rest.to_owned()));
     if let Some((_, rest)) = &name {
         command.clone_from(rest);
     }
@@ -280,8 +281,7 @@ fn done(outcome: std::io::Result<()>) -> Ran {
 
 fn listing(project: &Project, folder: &str) -> String {
     let entries = std::fs::read_dir(project.at(folder)).unwrap();
-    let names: BTreeSet<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: BTreeSet<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.into_iter().collect::<Vec<_>>().join("\n")
 }
 

@@ -64,13 +64,14 @@ impl Archive {
                     steps = script(path, &mut lines);
                     break;
                 }
-                Some(section) => match section.strip_prefix("use ") {
-                    Some(name) => files.extend(Self::read(&folder().join(format!("use/{name}.txt"))).files),
-                    None => {
+                Some(section) => {
+                    if let Some(name) = section.strip_prefix("use ") {
+                        files.extend(Self::read(&folder().join(format!("use/{name}.txt"))).files);
+                    } else {
                         files.insert(section.to_owned(), String::new());
                         under_way = Some(section.to_owned());
                     }
-                },
+                }
             }
         }
         // The empty line before the next section is there for the reader.

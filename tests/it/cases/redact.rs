@@ -61,6 +61,7 @@ fn keep_end(alone: &'static str, stop: &'static str, colon: &'static str, word: 
 fn only_what_differs_from_run_to_run_is_replaced() {
     let text = "deploy 01994dd1-0000-7000-8000-0123456789ab: release 0001_a (0123456789ab) at 2026-11-20T14:09:46.123Z \
                 by tester@host.example: in 12 ms, 3 tenants, after 0.1 s, [/tmp/x/a.db]";
-    let redacted = "deploy [id]: release 0001_a ([digest]) at [time] by [who]: in [span], 3 tenants, after [span], [[dir]/a.db]";
+    let redacted =
+        "deploy [id]: release 0001_a ([digest]) at [time] by [who]: in [span], 3 tenants, after [span], [[dir]/a.db]";
     assert_eq!(redact(text, "/tmp/x"), redacted);
 }
