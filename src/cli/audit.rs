@@ -7,6 +7,7 @@ use super::context::{Context, Creates, tenant_id};
 use super::output::{Exit, Failure, count, table};
 use crate::audit::{Report, account, timeline, verify};
 use crate::base::DeployId;
+use crate::log::LogError;
 
 /// Deploys verified when none is named.
 const DEPLOYS_VERIFIED: usize = 100_000;
@@ -41,6 +42,10 @@ async fn show(context: &Context, named: Option<&str>, tenant: Option<&str>) -> R
     let tenant = tenant.map(tenant_id).transpose()?;
     let account = account(&*log, deploy).await?;
     let lines = timeline(&*log, deploy, tenant.as_ref()).await?;
+    // Every tenant of a deploy has at least been planned.
+    if let (Some(tenant), []) = (&tenant, lines.as_slice()) {
+        return Err(LogError::TenantUnknown { deploy, tenant: tenant.clone() }.into());
+    }
     context.output.answer(&json!({ "account": account, "events": lines }), || {
         let rows = lines.iter().map(|line| {
             let whose = line.tenant.as_ref().map_or_else(|| "(deploy)".to_owned(), ToString::to_string);

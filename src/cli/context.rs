@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Selection;
 use super::output::{Failure, Output};
-use crate::base::{Code, DeployId, SystemClock, TenantId};
+use crate::base::{Code, Coded as _, DeployId, SystemClock, TenantId};
 use crate::config::workflows::Found;
 use crate::config::{Config, OutOfOrder, Survey};
 use crate::engine::{self, RealGateway, Request, SurveyMode, Word, host, this_worker};
@@ -13,6 +13,8 @@ use crate::fleet::{Engine as Database, Selector, Subject, Tenant};
 use crate::log::{DeployRow, Log, LogError, SqliteLog};
 use crate::release::{Release, load};
 use crate::saga::event::Actor;
+use crate::saga::workflow::WorkflowError;
+use crate::step;
 
 /// Deploys that are looked through for a part of an id.
 const DEPLOYS_SEARCHED: usize = 1_000;
@@ -72,6 +74,13 @@ impl Context {
         Ok(self.config.workflow(name.unwrap_or(&self.config.deploy.workflow))?)
     }
 
+    /// The workflow, once it is known that it can be carried out.
+    pub(super) fn ready_workflow(&self, name: Option<&str>) -> Result<Found, Failure> {
+        let found = self.workflow(name)?;
+        carried_out(&found)?;
+        Ok(found)
+    }
+
     /// All tenants of the fleet.
     pub(super) async fn fleet(&self) -> Result<Vec<Tenant>, Failure> {
         Ok(self.config.source.read(&self.config.resolver(), &self.config.base_dir).await?)
@@ -96,8 +105,7 @@ impl Context {
 
     /// A deploy to be prepared.
     pub(super) async fn request(&self, selection: &Selection, disowned: &[DeployId]) -> Result<Request, Failure> {
-        let Found { workflow, text, .. } = self.workflow(selection.workflow.as_deref())?;
-        workflow.supported()?;
+        let Found { workflow, text, .. } = self.ready_workflow(selection.workflow.as_deref())?;
         Ok(Request {
             fleet: self.config.name.clone(),
             release: self.release()?,
@@ -149,6 +157,16 @@ impl Context {
             }
         }
     }
+}
+
+/// Refuses what a workflow asks for and this version cannot do, naming its file: a copy often keeps the name that it was copied with.
+pub(super) fn carried_out(found: &Found) -> Result<(), Failure> {
+    let file = &found.origin;
+    found.workflow.supported().map_err(|error| WorkflowError { file: file.clone(), ..error })?;
+    step::check(&found.workflow).map_err(|error| {
+        let next = format!("mend {file}, then: windlass workflow show {}", found.name);
+        Failure::new(error.code(), format!("workflow {file}: {error}"), next)
+    })
 }
 
 /// A tenant's id, as typed.

@@ -42,10 +42,18 @@ pub(super) struct RollbackArgs {
 }
 
 pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+    // Whatever is wrong with the project is found before there is a log of it.
+    let mut ready = Some(context.request(&args.selection, &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
     loop {
-        await_free_fleet(context, &*log, args.wait).await?;
-        let request = context.request(&args.selection, &args.disown).await?;
+        if await_free_fleet(context, &*log, args.wait).await? == Waited::Yes {
+            ready = None;
+        }
+        // The fleet may be another by now.
+        let request = match ready.take() {
+            Some(request) => request,
+            None => context.request(&args.selection, &args.disown).await?,
+        };
         let found = engine::prepare(&*log, &*context.gateway(), request).await.map_err(prepared)?;
         if found.changing() == 0 && found.tenants.iter().all(|of| of.survey.is_none()) {
             return Ok(nothing_to_do(context, &found));
@@ -59,18 +67,25 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
     }
 }
 
+/// Whether another deploy of the fleet had to be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Yes,
+    No,
+}
+
 /// Refuses early, before every tenant is asked, when another deploy is under way; the log refuses again when it is created.
-async fn await_free_fleet(context: &Context, log: &dyn Log, wait: bool) -> Result<(), Failure> {
-    let mut told = false;
+async fn await_free_fleet(context: &Context, log: &dyn Log, wait: bool) -> Result<Waited, Failure> {
+    let mut waited = Waited::No;
     loop {
         let newest = log.deploys(Some(&context.config.name), 1).await?;
-        let Some(busy) = newest.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(()) };
+        let Some(busy) = newest.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(waited) };
         if !wait {
             return Err(CreateError::FleetBusy { fleet: busy.fleet, deploy: busy.id }.into());
         }
-        if !told {
+        if waited == Waited::No {
             context.output.line(format!("waiting for deploy {} of this fleet to end", busy.id));
-            told = true;
+            waited = Waited::Yes;
         }
         tokio::time::sleep(WAIT_POLL).await;
     }

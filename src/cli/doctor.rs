@@ -40,6 +40,10 @@ impl Look {
         Self { verdict: Verdict::Warning, ..Self::good(what, detail) }
     }
 
+    fn failed(what: &str, failure: &Failure) -> Self {
+        Self { verdict: Verdict::Bad, code: Some(failure.code()), ..Self::good(what, failure.message()) }
+    }
+
     fn bad(what: &str, error: &impl Coded) -> Self {
         Self { verdict: Verdict::Bad, code: Some(error.code()), ..Self::good(what, error.to_string()) }
     }
@@ -58,12 +62,9 @@ pub(super) async fn doctor(context: &Context) -> Result<Exit, Failure> {
         Err(error) => Look::bad("release", &error),
     });
     let workflow = &context.config.deploy.workflow;
-    looks.push(match context.config.workflow(workflow) {
-        Ok(found) => match found.workflow.supported() {
-            Ok(()) => Look::good("workflow", format!("{workflow} ({})", found.origin)),
-            Err(error) => Look::bad("workflow", &error),
-        },
-        Err(error) => Look::bad("workflow", &error),
+    looks.push(match context.ready_workflow(None) {
+        Ok(found) => Look::good("workflow", format!("{workflow} ({})", found.origin)),
+        Err(failure) => Look::failed("workflow", &failure),
     });
     looks.extend(look_at_tenants(context).await);
     let bad = looks.iter().any(|look| look.verdict == Verdict::Bad);
@@ -102,9 +103,7 @@ async fn look_at_log(context: &Context) -> Result<Vec<Look>, Failure> {
     let log = match context.log(Creates::No).await {
         Ok(log) => log,
         Err(failure) => {
-            let look =
-                Look { verdict: Verdict::Bad, code: Some(failure.code()), ..Look::good("log", failure.message()) };
-            looks.push(look);
+            looks.push(Look::failed("log", &failure));
             return Ok(looks);
         }
     };
@@ -137,9 +136,7 @@ async fn look_at_tenants(context: &Context) -> Vec<Look> {
     let tenants = match context.fleet().await {
         Ok(tenants) => tenants,
         Err(failure) => {
-            let look =
-                Look { verdict: Verdict::Bad, code: Some(failure.code()), ..Look::good("fleet", failure.message()) };
-            return vec![look];
+            return vec![Look::failed("fleet", &failure)];
         }
     };
     let gateway = context.gateway();

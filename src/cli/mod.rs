@@ -209,7 +209,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
             .await
         }
         Command::Audit(command) => audit::audit(&context, command).await,
-        Command::Workflow(WorkflowCommand::List) => show::workflows(&context),
+        Command::Workflow(WorkflowCommand::List) => Ok(show::workflows(&context)),
         Command::Workflow(WorkflowCommand::Show { name }) => show::workflow(&context, &name),
         Command::Workflow(WorkflowCommand::Graph { name }) => show::graph(&context, &name),
         Command::Doctor => doctor::doctor(&context).await,

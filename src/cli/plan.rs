@@ -100,10 +100,11 @@ fn plan_text(found: &Prepared, groups: &Groups<'_>, reviews: &Reviews) -> String
         let names: Vec<&str> = tenants.iter().take(NAMED_MAX).map(|of| of.tenant.id.as_str()).collect();
         let more = tenants.len().saturating_sub(NAMED_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let what = if pending.is_empty() { "nothing, they are there already".to_owned() } else { pending.join(", ") };
+        let what = if pending.is_empty() { "nothing: already there".to_owned() } else { pending.join(", ") };
         text.push_str(&format!(
-            "\n{} get {what}\n  {}{more}\n",
+            "\n{} {} {what}\n  {}{more}\n",
             count(tenants.len() as u64, "tenant"),
+            if tenants.len() == 1 { "gets" } else { "get" },
             names.join(", ")
         ));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::output::{Output, count, span, table};
 use crate::audit::{Account, cause_words};
-use crate::base::DeployId;
+use crate::base::{Code, DeployId};
 use crate::log::{Log, TailEvent};
 use crate::saga::event::{DeployEvent, DeployOutcome, Direction, Event, Half, TenantEvent, TenantOutcome, Trigger};
 use crate::saga::failure::Retry;
@@ -213,6 +213,10 @@ pub(super) fn account_text(account: &Account) -> String {
         (Some(DeployOutcome::EndedByHand), _) => {
             format!("deploy {id} has ended{took}; some tenants were left by decision")
         }
+        (None, _) if waits(account) => {
+            let stuck = account.census.get(&TenantStatus::Stuck).copied().unwrap_or_default();
+            format!("deploy {id} waits for a human: {} stuck, and nothing else moves", count(stuck, "tenant"))
+        }
         (None, Direction::Unwind) => format!("deploy {id} is being unwound"),
         (None, _) => format!("deploy {id} is under way"),
     };
@@ -243,18 +247,29 @@ pub(super) fn account_text(account: &Account) -> String {
     text
 }
 
+/// Whether nothing moves any more until a human decides.
+fn waits(account: &Account) -> bool {
+    let moves = |status: &TenantStatus| status.is_claimable(account.direction);
+    account.census.contains_key(&TenantStatus::Stuck) && !account.census.keys().any(moves)
+}
+
 /// The command that comes next.
 fn next(account: &Account) -> Option<String> {
+    let id = account.deploy;
     let stuck = account.census.contains_key(&TenantStatus::Stuck);
+    let irreversible = account.failures.iter().all(|group| group.code == Code::Irreversible);
     match account.outcome {
+        None if stuck && irreversible => Some(format!(
+            "leave it in effect, tenant by tenant: windlass resolve TENANT --as applied --deploy {id} --reason …"
+        )),
         None if stuck => Some(format!(
-            "mend what the message says, then: windlass retry {id}; or settle it: windlass resolve TENANT --as undone|applied --deploy {id} --reason …",
-            id = account.deploy
+            "mend what the message says, then: windlass retry {id}; or settle it: windlass resolve TENANT --as undone|applied --deploy {id} --reason …"
         )),
         None => Some(format!("windlass resume {}", account.deploy)),
-        Some(DeployOutcome::Unwound) if !account.failures.is_empty() => {
-            Some("mend the cause, then: windlass deploy".to_owned())
-        }
+        Some(DeployOutcome::Unwound) if !account.failures.is_empty() => Some(match account.trigger {
+            Trigger::Command => "mend the cause, then: windlass deploy".to_owned(),
+            Trigger::Rollback { of } => format!("mend the cause, then: windlass rollback {of}"),
+        }),
         Some(_) => None,
     }
 }

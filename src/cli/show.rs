@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::Selection;
-use super::context::{Context, Creates};
+use super::context::{Context, Creates, carried_out};
 use super::output::{Exit, Failure, count, table};
 use super::plan::undo_words;
 use crate::base::Code;
@@ -120,23 +120,28 @@ fn statements_text(of: &Reviewed) -> String {
     text
 }
 
-pub(super) fn workflows(context: &Context) -> Result<Exit, Failure> {
+pub(super) fn workflows(context: &Context) -> Exit {
     let mut rows = Vec::new();
     for name in context.config.workflow_names() {
-        let found = context.workflow(Some(&name))?;
-        rows.push([name, found.origin, found.workflow.summary]);
+        rows.push(match context.ready_workflow(Some(&name)) {
+            Ok(found) => [name, found.origin, found.workflow.summary],
+            // One that is not valid is no reason to be silent about the others.
+            Err(failure) => [name, format!("BAD [{}]", failure.code()), failure.message().to_owned()],
+        });
     }
     let answer: Vec<_> = rows
         .iter()
         .map(|[name, origin, summary]| json!({ "name": name, "origin": origin, "summary": summary }))
         .collect();
     context.output.answer(&answer, || table(&rows));
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 pub(super) fn workflow(context: &Context, name: &str) -> Result<Exit, Failure> {
-    let Found { workflow, text, origin } = context.workflow(Some(name))?;
-    let carried_out = workflow.supported();
+    let found = context.workflow(Some(name))?;
+    let carried_out = carried_out(&found);
+    let exit = if carried_out.is_ok() { Exit::Done } else { Exit::Refused };
+    let Found { workflow, text, origin, .. } = found;
     let steps: Vec<_> = workflow
         .steps()
         .map(|(stage, step)| json!({ "id": step.id, "stage": stage, "uses": step.uses, "needs": step.needs }))
@@ -147,11 +152,11 @@ pub(super) fn workflow(context: &Context, name: &str) -> Result<Exit, Failure> {
     });
     context
         .output
-        .answer(&answer, || workflow_text(&workflow, &origin, carried_out.err().map(|error| error.to_string())));
-    Ok(Exit::Done)
+        .answer(&answer, || workflow_text(&workflow, &origin, carried_out.err().as_ref().map(Failure::message)));
+    Ok(exit)
 }
 
-fn workflow_text(workflow: &Workflow, origin: &str, missing: Option<String>) -> String {
+fn workflow_text(workflow: &Workflow, origin: &str, missing: Option<&str>) -> String {
     let mut text = format!(
         "{} ({origin})\n{}\nwhen a tenant fails: {}\n",
         workflow.name, workflow.summary, workflow.on_failure.then

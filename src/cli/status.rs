@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::context::{Context, Creates};
-use super::output::{Exit, Failure, table};
+use super::output::{Exit, Failure, count, table};
 use super::progress::account_text;
 use crate::audit::account;
 use crate::log::TenantQuery;
@@ -62,13 +62,7 @@ async fn deploys(context: &Context) -> Result<Exit, Failure> {
                 (None, _) => "under way".to_owned(),
             };
             let created = account.created_at.to_string();
-            [
-                account.deploy.to_string(),
-                created,
-                account.release.clone(),
-                format!("{} tenants", account.tenants),
-                state,
-            ]
+            [account.deploy.to_string(), created, account.release.clone(), count(account.tenants, "tenant"), state]
         });
         table(&rows.collect::<Vec<_>>())
     });

@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Label {
 struct Listed(Source);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table: { glob = … } or { sql = …, on = … }")]
 struct WrittenSource {
     sql: Option<String>,
     on: Option<SourceUrl>,

@@ -11,6 +11,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[("all-or-nothing", include_str!("../../w
 /// A workflow with the text it was read from, which is what the log keeps.
 #[derive(Debug, Clone)]
 pub struct Found {
+    /// The name it was asked for by.
+    pub name: String,
     /// The workflow.
     pub workflow: Workflow,
     /// Its text.
@@ -73,12 +75,12 @@ impl Config {
                 return Err(unreadable(format!("it is larger than {TOML_BYTES_MAX} bytes")));
             }
             let text = std::fs::read_to_string(&file).map_err(|error| unreadable(error.to_string()))?;
-            return Ok(Found { workflow: Workflow::parse(&shown, &text)?, text, origin: shown });
+            return Ok(Found { name: name.to_owned(), workflow: Workflow::parse(&shown, &text)?, text, origin: shown });
         }
         match BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
             Some((name, text)) => {
                 let (text, origin) = ((*text).to_owned(), "built in".to_owned());
-                Ok(Found { workflow: Workflow::parse(name, &text)?, text, origin })
+                Ok(Found { name: (*name).to_owned(), workflow: Workflow::parse(name, &text)?, text, origin })
             }
             None => Err(FindError::Unknown { name: name.to_owned(), known: self.workflow_names() }),
         }

@@ -53,8 +53,7 @@ pub enum EngineError {
     },
     /// Pending migrations without an undo, in a workflow that promises to unwind. Nothing was touched.
     #[error(
-        "{} ha{} no undo, and this workflow promises to unwind: write the .down.sql, or say `-- windlass: irreversible` at the \
-         head of the .up.sql. Nothing was touched",
+        "{} ha{} no undo, and this workflow promises to unwind. Nothing was touched",
         .labels.join(", "), if .labels.len() == 1 { "s" } else { "ve" }
     )]
     MissingUndo {
@@ -130,7 +129,13 @@ impl Coded for EngineError {
             EngineError::Fleet(error) => error.next(),
             EngineError::Workflow(error) => error.next(),
             EngineError::Step(error) => error.next(),
-            EngineError::Refused { .. } | EngineError::MissingUndo { .. } => Some("windlass plan".to_owned()),
+            EngineError::Refused { refusals, .. } => refusals.first().map(|first| after_refusal(first.code).to_owned()),
+            EngineError::MissingUndo { labels } => {
+                let first = labels.first().map(String::as_str).unwrap_or_default();
+                Some(format!(
+                    "write {first}.down.sql, or say `-- windlass: irreversible` at the head of {first}.up.sql, then: windlass plan"
+                ))
+            }
             EngineError::LostLog { deploy, .. } => Some(format!(
                 "point [log] at the log that knows it, and: windlass resume {deploy}; or, if that log is gone for good and the \
                  tenants are as you want them: windlass deploy --disown {deploy}"
@@ -140,5 +145,27 @@ impl Coded for EngineError {
             }
             EngineError::TenantBusy { .. } => Some("the same command again, in a moment".to_owned()),
         }
+    }
+}
+
+/// What helps where tenants are refused for this.
+const fn after_refusal(code: Code) -> &'static str {
+    match code {
+        Code::ChangedMigration => {
+            "put the file back as it was applied, and write what is new as a migration of its own"
+        }
+        Code::OutOfOrder => {
+            "give it a version after the applied ones, or allow it in windlass.toml, then: windlass plan"
+        }
+        Code::UnknownApplied => {
+            "check out a release that has it; or undo the deploy that applied it: windlass status --all"
+        }
+        Code::BuiltUpon => "windlass status --all, then: windlass rollback, the latest deploy first",
+        Code::Irreversible | Code::MissingUndo => "write what takes it back as a new migration, then: windlass deploy",
+        Code::PlanOutdated => "look at the tenant: somebody else has changed it; windlass doctor",
+        Code::SameDatabase => "remove one of the two from the fleet, or give each its own database or schema",
+        Code::UnsupportedEngine => "leave the tenant out of the fleet, or deselect it: --select 'not id = …'",
+        Code::UnknownTenant => "put the tenant back into the fleet, then run the command again",
+        _ => "mend what is said of each, then: windlass doctor",
     }
 }

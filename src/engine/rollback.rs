@@ -72,8 +72,8 @@ pub async fn prepare_rollback(
         match survey {
             Err(error) => refusals.push(refuse(error.failure.code, error.failure.message)),
             Ok(survey) => {
-                match stands_on_top(&survey.in_force.iter().map(|of| of.version.as_str()).collect::<Vec<_>>(), &pending)
-                {
+                let in_force = survey.in_force.iter().map(|of| (of.version.as_str(), of.name.as_str()));
+                match stands_on_top(&in_force.collect::<Vec<_>>(), &pending) {
                     Err((code, message)) => refusals.push(refuse(code, message)),
                     Ok(()) => tenants.push((tenant, Standing::of(survey), pending)),
                 }
@@ -138,20 +138,19 @@ fn reverse(release: &Release, tenant: &TenantId, done: &[MigrateWith]) -> Result
         .collect()
 }
 
-/// What is to be taken away must be in force, with nothing on top that is not taken away too.
-fn stands_on_top(in_force: &[&str], pending: &[Pending]) -> Result<(), (Code, String)> {
+/// What is to be taken away must be in force, with nothing on top that is not taken away too. `in_force` are versions and names.
+fn stands_on_top(in_force: &[(&str, &str)], pending: &[Pending]) -> Result<(), (Code, String)> {
     let reverted: BTreeSet<&str> =
         pending.iter().filter(|of| of.change == Change::Revert).map(|of| of.version.as_str()).collect();
-    if let Some(gone) =
-        pending.iter().find(|of| of.change == Change::Revert && !in_force.contains(&of.version.as_str()))
-    {
+    let is_in_force = |wanted: &str| in_force.iter().any(|(version, _)| *version == wanted);
+    if let Some(gone) = pending.iter().find(|of| of.change == Change::Revert && !is_in_force(&of.version)) {
         let message = format!("migration {} is not in force any more", gone.label);
         return Err((Code::PlanOutdated, message));
     }
-    let first = in_force.iter().position(|version| reverted.contains(version)).unwrap_or(in_force.len());
-    match in_force[first..].iter().find(|version| !reverted.contains(**version)) {
+    let first = in_force.iter().position(|(version, _)| reverted.contains(version)).unwrap_or(in_force.len());
+    match in_force[first..].iter().find(|(version, _)| !reverted.contains(version)) {
         None => Ok(()),
-        Some(later) => {
+        Some((_, later)) => {
             let message =
                 format!("migration {later} came later and stands on what is to be taken away: roll that back first");
             Err((Code::BuiltUpon, message))
@@ -177,8 +176,11 @@ mod tests {
     #[test]
     fn what_stands_on_top_may_be_taken_away_and_nothing_else() {
         let both = [revert("3"), revert("2")];
-        assert!(stands_on_top(&["1", "2", "3"], &both).is_ok());
-        assert_eq!(stands_on_top(&["1", "2", "3", "4"], &both).unwrap_err().0, Code::BuiltUpon);
-        assert_eq!(stands_on_top(&["1", "2"], &both).unwrap_err().0, Code::PlanOutdated);
+        let in_force = [("1", "1_a"), ("2", "2_b"), ("3", "3_c"), ("4", "4_d")];
+        assert!(stands_on_top(&in_force[..3], &both).is_ok());
+        let (code, message) = stands_on_top(&in_force, &both).unwrap_err();
+        assert_eq!(code, Code::BuiltUpon);
+        assert!(message.contains("4_d"), "{message}");
+        assert_eq!(stands_on_top(&in_force[..2], &both).unwrap_err().0, Code::PlanOutdated);
     }
 }

@@ -44,7 +44,7 @@ pub enum FleetError {
         reason: String,
     },
     /// No tenants.
-    #[error("{from} gives no tenants; there is nothing to deploy to")]
+    #[error("no tenants come from {from}: there is nothing to deploy to")]
     Empty {
         /// The source.
         from: String,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use petgraph::graph::DiGraph;
@@ -199,7 +200,12 @@ impl Coded for WorkflowError {
     }
 
     fn next(&self) -> Option<String> {
-        Some(format!("mend {}, then: windlass workflow show", self.file))
+        let file = &self.file;
+        if matches!(self.problem, Problem::Unsupported { .. }) {
+            return Some(format!("leave it out of {file}, or choose another: windlass workflow list"));
+        }
+        let name = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
+        Some(format!("mend {file}, then: windlass workflow show {name}"))
     }
 }
 

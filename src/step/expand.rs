@@ -47,6 +47,23 @@ pub struct Expand<'a> {
     pub release: Option<Digest>,
 }
 
+/// Whether every step uses a kind that there is, with parameters that it takes: what can be known without a tenant.
+pub fn check(workflow: &Workflow) -> Result<(), StepError> {
+    let nobody = Expand { stage: 0, in_force: Digest::of(b""), pending: &[], release: None };
+    workflow.steps().try_for_each(|(stage, def)| expand_one(def, &Expand { stage, ..nobody }).map(drop))
+}
+
+fn expand_one(def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepError> {
+    let known = || KINDS.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+    let kind = kind(&def.uses).ok_or_else(|| StepError::UnknownKind {
+        step: def.id.to_string(),
+        line: def.line,
+        uses: def.uses.clone(),
+        known: known(),
+    })?;
+    kind.expand(def, cx)
+}
+
 /// One tenant's plan: every step of the workflow becomes its kind's steps, and a need for a step becomes a need for the last of
 /// them. A step that becomes none (no migration is pending) hands its own needs on. Nothing pending at all: an empty plan.
 pub fn expand(workflow: &Workflow, cx: &Expand<'_>) -> Result<Plan, StepError> {
@@ -56,14 +73,7 @@ pub fn expand(workflow: &Workflow, cx: &Expand<'_>) -> Result<Plan, StepError> {
     let defs: BTreeMap<&str, &StepDef> = workflow.steps().map(|(_, def)| (def.id.as_str(), def)).collect();
     let mut of: BTreeMap<&str, Vec<PlannedStep>> = BTreeMap::new();
     for (stage, def) in workflow.steps() {
-        let known = || KINDS.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-        let kind = kind(&def.uses).ok_or_else(|| StepError::UnknownKind {
-            step: def.id.to_string(),
-            line: def.line,
-            uses: def.uses.clone(),
-            known: known(),
-        })?;
-        let mut steps = kind.expand(def, &Expand { stage, ..*cx })?;
+        let mut steps = expand_one(def, &Expand { stage, ..*cx })?;
         for index in 1..steps.len() {
             steps[index].needs = vec![steps[index - 1].id.clone()];
         }

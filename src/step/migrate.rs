@@ -229,7 +229,11 @@ fn explain(error: SessionError, with: &MigrateWith, half: Half, part: &Part) -> 
     };
     let statement = failure.statement.and_then(|number| {
         let text = part.statements.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
-        let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(60).collect();
+        let whole = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut line: String = whole.chars().take(60).collect();
+        if line.len() < whole.len() {
+            line.push('…');
+        }
         Some(format!(" at statement {number} of {} ({line})", part.statements.len()))
     });
     let server_code = failure.server_code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();

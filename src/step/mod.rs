@@ -15,7 +15,7 @@ mod switch;
 use async_trait::async_trait;
 
 pub use self::error::StepError;
-pub use self::expand::{Change, Expand, Pending, expand};
+pub use self::expand::{Change, Expand, Pending, check, expand};
 pub use self::migrate::MigrateWith;
 pub(crate) use self::migrate::{LOCK_TIMEOUT, STATEMENT_TIMEOUT};
 pub(crate) use self::preflight::NAME as PREFLIGHT;

@@ -60,7 +60,7 @@ fn parse(text: &str) -> Workflow {
 /// Code and message of a refusal.
 fn refused(text: &str) -> (Code, String) {
     let error = Workflow::parse("w.toml", text).expect_err("the workflow was taken");
-    assert_eq!(error.next().as_deref(), Some("mend w.toml, then: windlass workflow show"));
+    assert_eq!(error.next().as_deref(), Some("mend w.toml, then: windlass workflow show w"));
     (error.code(), error.to_string())
 }
 
