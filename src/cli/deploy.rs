@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::Selection;
 use super::context::{Context, Creates, actor};
 use super::output::{Exit, Failure, prepared};
-use super::progress::{Follower, account_text};
+use super::progress::{Follower, account_text, waits_for_human};
 use crate::audit::account;
 use crate::base::crash::{Point, point};
 use crate::base::{Coded, DeployId};
@@ -168,8 +168,8 @@ pub(super) async fn drive(
     if tells == Tells::New {
         follower.catch_up().await;
     }
-    let running = engine.run(deploy, stop);
-    tokio::pin!(running);
+    // A task of its own: a terminal that nobody reads (Ctrl-S, a full pipe) may hold up the telling, never the driving.
+    let mut running = tokio::spawn(async move { engine.run(deploy, stop).await });
     let ending = loop {
         tokio::select! {
             ending = &mut running => break ending,
@@ -178,8 +178,11 @@ pub(super) async fn drive(
     };
     signals.abort();
     follower.finish().await;
-    let ending = ending.map_err(|error| on_the_way(&error, deploy))?;
-    let account = account(&**log, deploy).await?;
+    let ending = match ending {
+        Ok(ending) => ending.map_err(|error| on_the_way(&error, deploy))?,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    };
+    let account = account(&**log, deploy).await.map_err(|error| on_the_way(&error, deploy))?;
     context.output.answer(&account, || account_text(&account));
     Ok(match ending {
         Ending::Finished(outcome) => Exit::of(outcome),
@@ -192,7 +195,7 @@ pub(super) async fn drive(
 }
 
 /// An engine that stops in the middle leaves a deploy that can be resumed; whatever its own advice, that comes after it.
-fn on_the_way(error: &EngineError, deploy: DeployId) -> Failure {
+fn on_the_way(error: &(impl Coded + std::fmt::Display), deploy: DeployId) -> Failure {
     let advice = error.next().unwrap_or_else(|| format!("windlass resume {deploy}"));
     let message = format!("{error}. Deploy {deploy} is as it was left, and can be resumed");
     Failure::new(error.code(), message, advice).on_the_way()
@@ -225,19 +228,23 @@ async fn listen(tell: watch::Sender<Stop>, quiet: bool) {
     }
 }
 
-/// Follows a deploy that others drive.
+/// Follows a deploy that others drive, to its end or to where a human must decide.
 pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let deploy = context.which(&*log, named).await?.id;
     let mut follower = Follower::new(Arc::clone(&log), deploy, context.output);
-    let outcome: DeployOutcome = loop {
-        if let Some(outcome) = log.deploy(deploy).await?.summary.outcome {
-            break outcome;
+    let exit = loop {
+        let summary = log.deploy(deploy).await?.summary;
+        if let Some(outcome) = summary.outcome {
+            break Exit::of(outcome);
+        }
+        if waits_for_human(&log.census(deploy).await?, summary.direction) {
+            break Exit::Waiting;
         }
         follower.tick().await;
     };
     follower.finish().await;
     let account = account(&*log, deploy).await?;
     context.output.answer(&account, || account_text(&account));
-    Ok(Exit::of(outcome))
+    Ok(exit)
 }
