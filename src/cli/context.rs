@@ -116,6 +116,7 @@ impl Context {
             workflow,
             workflow_text: text,
             tenants: self.tenants(selection).await?,
+            whole_fleet: selection.only.is_none() && selection.select.is_none(),
             survey: match self.config.deploy.survey {
                 Survey::All => SurveyMode::All,
                 Survey::Unknown => SurveyMode::Unknown,

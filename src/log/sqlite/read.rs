@@ -94,7 +94,7 @@ pub(super) async fn end(connection: &mut SqliteConnection, id: DeployId) -> Resu
         .bind(deploy.key)
         .fetch_one(connection)
         .await?;
-    Ok(rows::unsigned(&row, "position")?)
+    rows::unsigned(&row, "position")
 }
 
 pub(super) async fn tail(
