@@ -27,6 +27,9 @@ use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::workflow::Workflow;
 use crate::step::{LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
 
+/// How often what several readings of the log say may fail to fit before it counts as damage.
+const MISFITS_MAX: u32 = 10;
+
 /// What an engine may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -287,7 +290,12 @@ impl Engine {
     }
 
     /// Appends whatever the deploy machine decides, until it waits. `Some`: the engine's work is over.
+    ///
+    /// Stream, census and heads are read one after the other, and others write meanwhile. An append says which end of the stream it
+    /// was decided on and is refused if there is a later one; what is put together from several readings and does not fit is put
+    /// together again, and counts as damage only when it stays so.
     async fn decide(&self, shared: &Shared, deploy: DeployId, idle: bool) -> Result<Option<Ending>, EngineError> {
+        let mut misfits = 0;
         loop {
             let state = DeployState::fold(&deploy_events(&*self.log, deploy).await?)?;
             shared.see(state.summary().clone());
@@ -296,43 +304,51 @@ impl Engine {
                 Decision::Wait => return Ok(None),
                 Decision::WaitForHuman => return Ok(idle.then_some(Ending::Waiting)),
                 Decision::Rest => return Ok(state.summary().outcome.map(Ending::Finished)),
-                Decision::Append(event) => *event,
-                Decision::Unwind => {
-                    let cause = self.first_failure(deploy).await?;
-                    DeployEvent::DirectionSet { direction: Direction::Unwind, cause }
-                }
+                Decision::Append(event) => Ok(*event),
+                Decision::Unwind => self.first_failure(deploy).await?,
                 Decision::Seal => self.seal(deploy, &state).await?,
             };
-            if matches!(event, DeployEvent::DeployFinished { .. }) {
-                point(Point::BeforeFinish);
+            match event {
+                Ok(event) => {
+                    if matches!(event, DeployEvent::DeployFinished { .. }) {
+                        point(Point::BeforeFinish);
+                    }
+                    append_to_deploy(&*self.log, deploy, &self.worker, &state, event).await?;
+                }
+                Err(reason) => {
+                    misfits += 1;
+                    if misfits > MISFITS_MAX {
+                        let (place, reason) = (format!("deploy {deploy}"), reason.to_owned());
+                        return Err(LogError::Corrupt { place, reason }.into());
+                    }
+                }
             }
-            append_to_deploy(&*self.log, deploy, &self.worker, &state, event).await?;
         }
     }
 
-    /// Why the deploy turns: the first tenant, in its order, that failed for good.
-    async fn first_failure(&self, deploy: DeployId) -> Result<Cause, EngineError> {
+    /// Why the deploy turns: the first tenant, in its order, that failed for good. The inner error: what does not fit.
+    async fn first_failure(&self, deploy: DeployId) -> Result<Result<DeployEvent, &'static str>, LogError> {
         let statuses = vec![TenantStatus::Failed, TenantStatus::Stuck];
         let rows = self.log.tenants(deploy, &TenantQuery { statuses, after: None, limit: 1 }).await?;
-        let corrupt = |reason: &str| LogError::Corrupt { place: format!("deploy {deploy}"), reason: reason.to_owned() };
-        let row = rows.into_iter().next().ok_or_else(|| corrupt("the census counts a failure that no tenant has"))?;
-        let step = row.summary.step.ok_or_else(|| corrupt("a tenant has failed at no step"))?;
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(Err("the census counts a failure that no tenant has"));
+        };
+        let Some(step) = row.summary.step else { return Ok(Err("a tenant has failed at no step")) };
         let code = row.summary.code.unwrap_or(crate::base::Code::StepFailed);
         let failure = Failure::new(ErrorClass::Permanent, code, row.summary.message.unwrap_or_default());
-        Ok(Cause::TenantFailed { tenant: row.tenant, step, failure })
+        let cause = Cause::TenantFailed { tenant: row.tenant, step, failure };
+        Ok(Ok(DeployEvent::DirectionSet { direction: Direction::Unwind, cause }))
     }
 
-    async fn seal(&self, deploy: DeployId, state: &DeployState) -> Result<DeployEvent, EngineError> {
+    /// The seal over the streams as they ended. The inner error: what does not fit.
+    async fn seal(&self, deploy: DeployId, state: &DeployState) -> Result<Result<DeployEvent, &'static str>, LogError> {
         let mut heads = self.log.heads(deploy).await?.into_iter();
         let own = heads.next().map(|(_, seq, head)| (seq, head));
         let tenants: Vec<_> = heads.filter_map(|(tenant, seq, head)| Some((tenant?, seq, head))).collect();
-        match own {
+        Ok(match own {
             Some(own) if own.0 == state.seq() => Ok(DeployEvent::Sealed { root: chain::seal(deploy, own, &tenants) }),
-            _ => {
-                let reason = "the deploy's stream has grown after its end".to_owned();
-                Err(LogError::Corrupt { place: format!("deploy {deploy}"), reason }.into())
-            }
-        }
+            _ => Err("the deploy's stream has grown after its end"),
+        })
     }
 }
 
