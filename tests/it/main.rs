@@ -3,6 +3,7 @@
 // Panicking is how a test speaks, and a test's own helpers are part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod audit;
 mod cases;
 mod docs;
 mod log;

@@ -88,7 +88,7 @@ impl Archive {
         for (step, Answer { text: output, exit }) in self.steps.iter().zip(answers) {
             let _ = write!(text, "{}$ {}\n", step.comment, step.command);
             if let Some(input) = &step.input {
-                let _ = write!(text, "{input}EOF\n");
+                let _ = writeln!(text, "{input}EOF");
             }
             text.push_str(output);
             if exit != "0" {
