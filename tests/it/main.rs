@@ -6,6 +6,7 @@
 mod audit;
 mod cases;
 mod docs;
+mod examples;
 mod log;
 mod support;
 mod tenant;
