@@ -8,5 +8,6 @@ mod cases;
 mod docs;
 mod examples;
 mod log;
+mod postgres;
 mod support;
 mod tenant;
