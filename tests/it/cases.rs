@@ -22,7 +22,7 @@
 //! difference before you commit it.
 
 mod archive;
-mod redact;
+pub mod redact;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

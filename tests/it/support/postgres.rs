@@ -23,7 +23,8 @@ const KNOCK: Duration = Duration::from_millis(20);
 /// How many ports are tried: between finding one free and using it, somebody else may.
 const PORTS_TRIED_MAX: u32 = 5;
 
-const SUPERUSER_PASSWORD: &str = "super-secret";
+/// The password of the role `postgres`.
+pub const SUPERUSER_PASSWORD: &str = "super-secret";
 /// The password of the role `app`, which owns the tests' databases. No message may ever contain it.
 pub const APP_PASSWORD: &str = "app-s3cr3t";
 
