@@ -8,6 +8,9 @@
 mod engine;
 mod floor;
 mod noop;
+#[path = "../../tests/it/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests, whose server it is, ask more of it")]
+mod postgres;
 mod project;
 mod release;
 
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use engine::{Fleet, Sqlite};
+use engine::{Engine, Fleet};
 
 /// Measures deploys: floor, Windlass, floor, Windlass …
 #[derive(Debug, Parser)]
@@ -42,6 +45,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
+    Postgres,
     Sqlite,
 }
 
@@ -59,38 +63,73 @@ async fn main() {
     let arguments = Arguments::parse();
     let sizes = if arguments.tenants.is_empty() { vec![50, 200] } else { arguments.tenants.clone() };
     let mut lines = Vec::new();
-    let sqlite = Sqlite::new().await;
-    for tenants in sizes {
-        lines.push(compare(&sqlite, tenants, &arguments).await);
+    let wanted = |kind| arguments.engine.is_none_or(|only| only == kind);
+    if wanted(Kind::Postgres) {
+        let mut engine = Engine::postgres().await;
+        for tenants in &sizes {
+            lines.push(compare(&mut engine, *tenants, &arguments).await);
+        }
     }
-    let noop = if arguments.noop > 0 { Some(noop::measure(&sqlite, &arguments).await) } else { None };
+    let mut noop = None;
+    if wanted(Kind::Sqlite) {
+        let mut engine = Engine::sqlite().await;
+        for tenants in &sizes {
+            lines.push(compare(&mut engine, *tenants, &arguments).await);
+        }
+        if arguments.noop > 0 {
+            noop = Some(noop::measure(&mut engine, &arguments).await);
+        }
+    }
     report(&lines, noop.as_ref());
 }
 
-async fn compare(sqlite: &Sqlite, tenants: usize, arguments: &Arguments) -> Line {
-    let mut line = Line { engine: "SQLite", tenants, floor: Vec::new(), windlass: Vec::new(), first: Vec::new() };
+async fn compare(engine: &mut Engine, tenants: usize, arguments: &Arguments) -> Line {
+    let mut line = Line { engine: engine.name(), tenants, floor: Vec::new(), windlass: Vec::new(), first: Vec::new() };
     for round in 0..arguments.rounds {
+        let mut cpu = [Duration::ZERO; 2];
         // Whoever goes second finds a warmer machine, or one that is still writing: they take turns.
-        for side in 0..2 {
-            let fleet = sqlite.fleet(tenants);
-            if (round + side) % 2 == 0 {
+        for turn in 0..2 {
+            let fleet = engine.fleet(tenants).await;
+            let side = (round + turn) % 2;
+            let before = cpu_time();
+            if side == 0 {
                 line.floor.push(floor::run(&fleet.urls, arguments.concurrency).await);
             } else {
                 windlass(&fleet, arguments, &mut line).await;
             }
+            cpu[side] = cpu_time() - before;
             fleet.prove().await;
+            engine.raze(fleet).await;
         }
         let (floor, windlass) = (line.floor[round], line.windlass[round]);
-        eprintln!("{}, {tenants} tenants, round {}: {} ms, {} ms", line.engine, round + 1, ms(floor), ms(windlass));
+        eprintln!(
+            "{}, {tenants} tenants, round {}: floor {} ms ({} ms of processor time), Windlass {} ms ({} ms)",
+            line.engine,
+            round + 1,
+            ms(floor),
+            ms(cpu[0]),
+            ms(windlass),
+            ms(cpu[1])
+        );
     }
     line
 }
 
 async fn windlass(fleet: &Fleet, arguments: &Arguments, line: &mut Line) {
     project::write(fleet, arguments.concurrency);
-    let ran = project::windlass(fleet.folder.path(), &["deploy"], "");
+    let ran = project::windlass(fleet.folder.path(), &["deploy"]);
     line.windlass.push(ran.took);
     line.first.push(ran.until_first_move(fleet.folder.path()).await);
+}
+
+/// The processor time of this process and of those that it has started and seen end. What a database server does is not in it.
+fn cpu_time() -> Duration {
+    /// The unit of `/proc`: a hundredth of a second on every Linux.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(4).map(|field| field.parse::<u32>().unwrap()).sum();
+    TICK * ticks
 }
 
 fn report(lines: &[Line], noop: Option<&noop::Noop>) {

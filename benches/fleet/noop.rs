@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::engine::Sqlite;
+use crate::engine::Engine;
 use crate::{Arguments, median, ms, project};
 
 /// How often each command is run.
@@ -18,19 +18,19 @@ pub struct Noop {
 }
 
 /// Deploys once, takes the tenants away, and deploys again: whatever tried to open one would fail.
-pub async fn measure(sqlite: &Sqlite, arguments: &Arguments) -> Noop {
+pub async fn measure(engine: &mut Engine, arguments: &Arguments) -> Noop {
     let tenants = arguments.noop;
-    let fleet = sqlite.fleet(tenants);
+    let fleet = engine.fleet(tenants).await;
     let folder = fleet.folder.path();
     project::write(&fleet, arguments.concurrency);
-    let first = project::windlass(folder, &["deploy"], "");
+    let first = project::windlass(folder, &["deploy"]);
     fleet.prove().await;
     eprintln!("nothing to do: made {tenants} tenants in {} ms", ms(first.took));
     std::fs::rename(folder.join("tenants"), folder.join("away")).unwrap();
     let times = |arguments: &[&str], says: &str| {
         let mut times = Vec::new();
         for _ in 0..RUNS {
-            let ran = project::windlass(folder, arguments, "");
+            let ran = project::windlass(folder, arguments);
             assert!(ran.said.contains(says), "windlass {arguments:?} said:\n{}", ran.said);
             times.push(ran.took);
         }
