@@ -205,6 +205,10 @@ impl Driver {
             Ok(evidence) => self.record(succeeded(step, half, evidence)),
             Err(Trouble { failure, outcome: Outcome::NoEffect }) => self.failed(step, half, attempt, failure),
             Err(Trouble { failure, outcome: Outcome::Unknown }) => self.settle(step, half, attempt, failure).await,
+            // No look can settle it, and no further try may run over what stayed.
+            Err(Trouble { failure, outcome: Outcome::Torn }) => {
+                self.probed(step, half, Found::Unknown { failure, retry: Retry::No })
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod cases;
 mod docs;
+mod engine;
 mod log;
 mod support;
 mod tenant;

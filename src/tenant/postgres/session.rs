@@ -200,19 +200,14 @@ impl PgSession {
         let reply = self.say(sql::clean_up(&self.names, key, self.opening.epoch)).await;
         let row = match &reply.trouble {
             None => "its ledger row was taken out".to_owned(),
-            Some(trouble) => {
-                let said = self.understood(trouble);
-                if said.line == Line::Lost {
-                    return said.error(&self.opening.tenant);
-                }
-                format!("its ledger row may still stand ({})", said.text)
-            }
+            Some(trouble) => format!("its ledger row may still stand ({})", self.understood(trouble).text),
         };
         let message = format!(
             "the migration's text holds a COMMIT or a ROLLBACK of its own: what the statements before it did stays in the \
              database and has to be removed by hand; {row}"
         );
-        self.failed(Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message))
+        let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message);
+        SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::Torn }
     }
 
     async fn run(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
@@ -280,9 +275,9 @@ impl Session for PgSession {
             return Ok(Applied::Before);
         }
         let applied = self.run(unit).await;
-        let broken = applied.as_ref().is_err_and(|error| error.failure.code == Code::TransactionBroken);
+        let torn = applied.as_ref().is_err_and(|error| error.outcome == Outcome::Torn);
         // Also where it failed: a rollback gives back neither a session's locks nor its prepared statements.
-        if unit.sets_session == SetsSession::Yes || broken {
+        if unit.sets_session == SetsSession::Yes || torn {
             self.let_go().await;
         }
         applied

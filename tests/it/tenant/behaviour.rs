@@ -216,6 +216,7 @@ pub async fn a_commit_inside_the_text_is_caught(it: &Subject) {
     for unit in [quiet, loud] {
         let error = session.apply(&unit).await.unwrap_err();
         assert_eq!((error.code(), error.failure.class), (Code::TransactionBroken, ErrorClass::Permanent), "{error}");
+        assert_eq!(error.outcome, if it.kind == Kind::Sqlite { Outcome::NoEffect } else { Outcome::Torn });
         assert_eq!(session.probe(&unit.key), Probe::NotApplied);
         assert_eq!(it.number("SELECT count(*) FROM windlass_ledger").await, 0);
     }
