@@ -2,10 +2,12 @@
 
 mod rig;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use rig::Rig;
 use windlass::base::Code;
 use windlass::engine::Ending;
-use windlass::saga::event::{Half, TenantEvent};
+use windlass::saga::event::{DeployOutcome, Half, TenantEvent};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::summary::TenantStatus;
 use windlass::tenant::{Outcome, SessionError};
@@ -39,4 +41,29 @@ async fn a_migration_that_tore_its_transaction_leaves_its_tenant_to_a_human() {
         };
         assert!(!rig.events(deploy, "acme").await.iter().any(says_no_effect));
     }
+}
+
+#[tokio::test]
+async fn looks_that_find_an_earlier_session_at_work_are_not_counted() {
+    let rig = Rig::new(&["acme"], &[TABLE]);
+    let tries = AtomicU32::new(0);
+    let (fails, opened) = (AtomicU32::new(0), AtomicU32::new(0));
+    rig.on_apply(move |tenant, _| {
+        let failure = Failure::new(ErrorClass::Transient, Code::TenantUnreachable, "gone");
+        (fails.fetch_add(1, Ordering::SeqCst) == 0).then(|| SessionError {
+            tenant: tenant.clone(),
+            failure,
+            outcome: Outcome::Unknown,
+        })
+    });
+    // The workflow gives two tries; the earlier session is in the way for nine.
+    rig.on_open(move |opening| {
+        if opened.fetch_add(1, Ordering::SeqCst) == 0 || tries.fetch_add(1, Ordering::SeqCst) >= 9 {
+            return None;
+        }
+        let class = ErrorClass::Transient;
+        Some(SessionError::no_effect(&opening.tenant, class, Code::PredecessorAlive, "still at work"))
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Finished(DeployOutcome::Completed), "{:?}", rig.events(deploy, "acme").await);
 }
