@@ -75,7 +75,8 @@ pub enum FenceState {
     Open,
     /// The deploy's last migration here is in. Written in that migration's own transaction.
     Done,
-    /// The deploy's last undo here is in. Written in that undo's own transaction.
+    /// Nothing that the deploy did here is left: its last undo is in, in whose own transaction this is written; or a session ended
+    /// before anything took effect.
     Undone,
 }
 

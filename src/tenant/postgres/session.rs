@@ -326,6 +326,12 @@ impl Session for PgSession {
     }
 
     async fn close(mut self: Box<Self>) {
+        // Nothing of this deploy is left here, and the fence should not say that something may be: were the log lost, it would
+        // count as work under way. Should this fail, that is all that happens.
+        let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
+        if idle && self.ready().await.is_ok() {
+            self.say(sql::set_fence(&self.names, &self.opening, FenceState::Undone)).await;
+        }
         self.let_go().await;
     }
 }

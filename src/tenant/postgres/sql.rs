@@ -242,10 +242,21 @@ ELSE ('{BROKEN}' || pg_backend_pid())::int END AS windlass_guard;\n",
         key = key_is(&unit.key),
     );
     if unit.fence != held {
-        let _ = writeln!(sql, "UPDATE {} SET state = '{}' WHERE id = 1;", names.fence, state_text(unit.fence));
+        let _ = writeln!(sql, "{};", set_fence(names, opening, unit.fence));
     }
     sql.push_str("COMMIT");
     UnitText { sql, starts }
+}
+
+/// Says in the fence how far this deploy has come; not where a later worker has raised it, which answers for it then.
+pub(super) fn set_fence(names: &Names, opening: &Opening, state: FenceState) -> String {
+    format!(
+        "UPDATE {} SET state = '{}' WHERE id = 1 AND epoch = {} AND deploy_id = {}",
+        names.fence,
+        state_text(state),
+        opening.epoch,
+        literal(&opening.deploy.to_string())
+    )
 }
 
 /// Takes back what a migration may have set in its session; what we set ourselves came with the connection's start, and that is what
