@@ -6,6 +6,7 @@
 //! with the process is found again in the tenant's ledger.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::gateway::OpenSession;
 use super::run::{Shared, limits};
@@ -205,6 +206,10 @@ impl Driver {
             Ok(evidence) => self.record(succeeded(step, half, evidence)),
             Err(Trouble { failure, outcome: Outcome::NoEffect }) => self.failed(step, half, attempt, failure),
             Err(Trouble { failure, outcome: Outcome::Unknown }) => self.settle(step, half, attempt, failure).await,
+            // No look can settle it, and no further try may run over what stayed.
+            Err(Trouble { failure, outcome: Outcome::Torn }) => {
+                self.probed(step, half, Found::Unknown { failure, retry: Retry::No })
+            }
         }
     }
 
@@ -239,11 +244,16 @@ impl Driver {
     }
 
     fn retry(&self, step: &PlannedStep, attempt: Attempt, failure: &Failure) -> Retry {
-        let tried = Tried { deploy: self.stream.deploy, tenant: &self.tenant.id, step: &step.id, attempt };
-        match self.shared.workflow.on_failure.retry.pause(failure, tried) {
-            None => Retry::No,
-            Some(pause) => Retry::At(self.shared.log.clock().now().plus(pause)),
-        }
+        let pause = self.shared.workflow.on_failure.retry.pause(failure, self.tried(step, attempt));
+        self.after(pause)
+    }
+
+    fn tried<'a>(&'a self, step: &'a PlannedStep, attempt: Attempt) -> Tried<'a> {
+        Tried { deploy: self.stream.deploy, tenant: &self.tenant.id, step: &step.id, attempt }
+    }
+
+    fn after(&self, pause: Option<Duration>) -> Retry {
+        pause.map_or(Retry::No, |pause| Retry::At(self.shared.log.clock().now().plus(pause)))
     }
 
     /// Looks for evidence of what was announced and has no known end.
@@ -272,7 +282,8 @@ impl Driver {
 
     fn in_doubt(&mut self, step: &PlannedStep, half: Half, looks: Attempt, failure: Failure) -> Result<Flow, LogError> {
         self.session = None;
-        let retry = self.retry(step, looks.next(), &failure);
+        let pause = self.shared.workflow.on_failure.retry.pause_of_look(&failure, self.tried(step, looks.next()));
+        let retry = self.after(pause);
         let failure = match retry {
             Retry::At(_) => failure,
             Retry::No => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::failure::{ErrorClass, Failure};
-use crate::base::{Attempt, DeployId, Digest, StepId, TenantId};
+use crate::base::{Attempt, Code, DeployId, Digest, StepId, TenantId};
 
 /// How often, and how far apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,10 +49,27 @@ impl RetryPolicy {
         if failure.class == ErrorClass::Permanent || tried.attempt.0 >= self.attempts {
             return None;
         }
+        Some(self.after(tried))
+    }
+
+    /// How long to wait before the next look for evidence; `None` where there is none.
+    #[must_use]
+    pub fn pause_of_look(&self, failure: &Failure, tried: Tried<'_>) -> Option<Duration> {
+        if waits_for_predecessor(failure) { Some(self.after(tried)) } else { self.pause(failure, tried) }
+    }
+
+    fn after(&self, tried: Tried<'_>) -> Duration {
         let exponent = i32::try_from(tried.attempt.0.saturating_sub(1)).unwrap_or(i32::MAX);
         let full = (self.first.as_secs_f64() * self.factor.powi(exponent)).min(self.max.as_secs_f64());
-        Some(Duration::from_secs_f64(full * (0.5 + 0.5 * share(tried))))
+        Duration::from_secs_f64(full * (0.5 + 0.5 * share(tried)))
     }
+}
+
+/// Whether a failed look for evidence says nothing about the evidence: an earlier session still has the tenant to itself. Such a look
+/// does not count, however often it is repeated: what holds the tenant ends when its statement has had its time.
+#[must_use]
+pub fn waits_for_predecessor(failure: &Failure) -> bool {
+    failure.class == ErrorClass::Transient && failure.code == Code::PredecessorAlive
 }
 
 /// A number in 0..1, the same for the same names on every machine.
@@ -73,7 +90,6 @@ fn share(tried: Tried<'_>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Code;
 
     fn pause(class: ErrorClass, tenant: &str, attempt: u32) -> Option<Duration> {
         let failure = Failure::new(class, Code::TenantUnreachable, "gone");

@@ -240,6 +240,7 @@ fn explain(error: SessionError, with: &MigrateWith, half: Half, part: &Part) -> 
     let ended = match error.outcome {
         Outcome::NoEffect => "failed",
         Outcome::Unknown => "was interrupted",
+        Outcome::Torn => "was torn",
     };
     let message = format!("{what} {ended}{}: {server_code}{}", statement.unwrap_or_default(), failure.message);
     let shortened = Failure::new(failure.class, failure.code, message);

@@ -22,6 +22,8 @@ pub enum Outcome {
     NoEffect,
     /// The connection was lost before the answer: only the ledger knows.
     Unknown,
+    /// The text ended its own transaction: a part of it may stay, and no ledger row says which. Only a human can see.
+    Torn,
 }
 
 impl SessionError {

@@ -7,7 +7,7 @@ use super::error::SessionError;
 use super::reply::Tagged;
 use super::session::{Effect, FenceMark, FenceState, InForce, LedgerKey, LedgerRow, Probe, Unit};
 use crate::base::limits::LEDGER_ROWS_MAX;
-use crate::base::{Code, Digest, Epoch, StepId, TenantId, Timestamp};
+use crate::base::{Code, DeployId, Digest, Epoch, StepId, TenantId, Timestamp};
 use crate::saga::event::Half;
 use crate::saga::failure::ErrorClass;
 
@@ -245,6 +245,13 @@ impl Ledger {
             Some(row) if row.effect == Effect::Void => Probe::Void,
             Some(row) => Probe::Applied(row.clone()),
         }
+    }
+
+    /// Whether something that a deploy did here has not been undone.
+    pub(super) fn holds_work_of(&self, deploy: DeployId) -> bool {
+        let took_effect = |key: &LedgerKey| self.rows.get(key).is_some_and(|row| row.effect != Effect::Void);
+        let acts = self.rows.keys().filter(|key| key.deploy == deploy && key.half == Half::Act);
+        acts.filter(|key| took_effect(key)).any(|key| !took_effect(&LedgerKey { half: Half::Undo, ..key.clone() }))
     }
 
     /// Whether a unit may run.

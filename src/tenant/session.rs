@@ -75,7 +75,8 @@ pub enum FenceState {
     Open,
     /// The deploy's last migration here is in. Written in that migration's own transaction.
     Done,
-    /// The deploy's last undo here is in. Written in that undo's own transaction.
+    /// Nothing that the deploy did here is left: its last undo is in, in whose own transaction this is written; or a session ended
+    /// before anything took effect.
     Undone,
 }
 
@@ -145,7 +146,7 @@ pub struct Unit {
     pub digest: Digest,
     /// The statements, in order, without their semicolons; none holds transaction control.
     pub statements: Vec<String>,
-    /// Whether a statement changes settings of the session (`SET`, `SET ROLE`): they are reset after the transaction.
+    /// Whether a statement may leave something behind in the session: then the session does not outlive the unit.
     pub sets_session: SetsSession,
     /// Whether foreign keys are checked before the commit (SQLite, where they are not enforced during a migration).
     pub foreign_keys: ForeignKeys,
@@ -153,10 +154,11 @@ pub struct Unit {
     pub fence: FenceState,
 }
 
-/// Whether a unit changes settings of its session.
+/// Whether a unit leaves something behind in its session that outlives its transaction: a setting, a temporary table, a lock, a
+/// prepared statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetsSession {
-    /// It does: reset them afterwards.
+    /// It does, or it cannot be told: nothing else runs in that session.
     Yes,
     /// It does not.
     No,

@@ -129,7 +129,7 @@ pub enum Loss {
 pub enum SessionState {
     /// It is.
     Untouched,
-    /// It is not: a setting, a role, a temporary table, an attached database or a session lock outlives the transaction. The
-    /// session must not be used for other work.
+    /// It is not, or that cannot be told: a setting, a role, a temporary table, an attached database, a prepared statement or a
+    /// session lock may outlive the transaction. The session must not be used for other work.
     Changed,
 }

@@ -8,7 +8,7 @@ use super::{Class, Dialect, class::Kind, postgres, sqlite};
 pub fn classify(dialect: Dialect, statement: &str) -> Class {
     match tokens(dialect, statement) {
         Ok(tokens) => classify_sentence(dialect, Sentence::new(statement, &tokens)),
-        Err(reason) => Class::plain(Kind::Unknown).unclear(reason.to_string()),
+        Err(reason) => Class::plain(Kind::Unknown).unclear(reason.to_string()).changes_session(),
     }
 }
 

@@ -10,6 +10,12 @@ use super::{Class, Dialect};
 const REFUSED: &str = "PostgreSQL refuses it inside a transaction block (25001)";
 
 pub(super) fn classify(s: Sentence<'_>) -> Class {
+    let class = by_verb(s);
+    let temporary = (0..s.len()).any(|at| s.is(at, "PG_TEMP"));
+    if temporary || leaves_something(s, class.kind) { class.changes_session() } else { class }
+}
+
+fn by_verb(s: Sentence<'_>) -> Class {
     let Some(verb) = s.word(0) else {
         // A parenthesised query: `(SELECT …) UNION …`.
         return if s.symbol(0, b'(') { query(s.from(1)) } else { unknown("It begins with no word") };
@@ -47,7 +53,7 @@ pub(super) fn classify(s: Sentence<'_>) -> Class {
 }
 
 fn unknown(why: &str) -> Class {
-    Class::plain(Kind::Unknown).unclear(why)
+    Class::plain(Kind::Unknown).unclear(why).changes_session()
 }
 
 fn control(s: Sentence<'_>) -> Class {
@@ -303,32 +309,43 @@ fn commits(body: &str) -> bool {
 }
 
 /// Functions that a `SELECT` calls for their value. Anything else that it calls may have been called for its effect.
-const HARMLESS_FUNCTIONS: [&str; 28] = [
+const HARMLESS_FUNCTIONS: [&str; 39] = [
     "ABS",
+    "ARRAY_AGG",
     "AVG",
     "BOOL_AND",
     "BOOL_OR",
     "CAST",
+    "CLOCK_TIMESTAMP",
     "COALESCE",
     "CONCAT",
     "COUNT",
     "CURRENT_SETTING",
     "EXTRACT",
     "FORMAT",
+    "GENERATE_SERIES",
+    "GEN_RANDOM_UUID",
     "GREATEST",
+    "JSONB_BUILD_OBJECT",
+    "JSON_BUILD_OBJECT",
     "LEAST",
     "LENGTH",
     "LOWER",
     "MAX",
+    "MD5",
     "MIN",
     "NOW",
     "NULLIF",
+    "RANDOM",
+    "REGEXP_REPLACE",
     "REPLACE",
     "ROUND",
     "ROW_NUMBER",
+    "SPLIT_PART",
     "STRING_AGG",
     "SUBSTRING",
     "SUM",
+    "TO_CHAR",
     "TO_REGCLASS",
     "TRIM",
     "UPPER",
@@ -375,18 +392,17 @@ const NOT_FUNCTIONS: [&str; 36] = [
 ];
 
 fn query(s: Sentence<'_>) -> Class {
-    let into = s.find(&["INTO"]).is_some();
-    let mut class = Class::plain(if into { Kind::Ddl } else { Kind::Query });
-    let calls = (0..s.len()).filter(|at| s.symbol(at + 1, b'(') && (is_called(s, *at)));
-    for at in calls {
+    let into = s.find(&["INTO"]);
+    let mut class = Class::plain(if into.is_some() { Kind::Ddl } else { Kind::Query });
+    if into.is_some_and(|at| s.is_any(s.skip_any(at + 1, &["LOCAL", "GLOBAL"]), &["TEMP", "TEMPORARY"])) {
+        class = class.changes_session();
+    }
+    for at in calls(s) {
         let function = s.written(at).trim_matches('"').to_ascii_lowercase();
         match function.as_str() {
-            "set_config" if is_local_setting(s, at) => {}
-            "set_config" | "pg_advisory_lock" | "pg_advisory_lock_shared" | "pg_try_advisory_lock" => {
-                class = class.changes_session();
-            }
+            "set_config" | "pg_advisory_lock" | "pg_advisory_lock_shared" | "pg_try_advisory_lock" => {}
             "setval" | "nextval" => class = class.destroys("the position of a sequence"),
-            name if HARMLESS_FUNCTIONS.contains(&name.to_ascii_uppercase().as_str()) => {}
+            name if is_harmless(name) => {}
             name => {
                 let unclear =
                     Class::plain(Kind::Query).unclear(format!("What the function {name} does cannot be told"));
@@ -395,6 +411,51 @@ fn query(s: Sentence<'_>) -> Class {
         }
     }
     class
+}
+
+/// Where a function is called, or something stands that reads as if one were.
+fn calls(s: Sentence<'_>) -> impl Iterator<Item = usize> {
+    (0..s.len()).filter(move |at| s.symbol(at + 1, b'(') && is_called(s, *at))
+}
+
+fn is_harmless(function: &str) -> bool {
+    HARMLESS_FUNCTIONS.contains(&function.to_ascii_uppercase().as_str())
+}
+
+/// Whether a statement that reads or writes rows calls a function that may leave something behind in the session: a setting, a lock,
+/// a temporary table. What a trigger or a column's default does is not seen here; every unit takes back settings and roles anyway.
+fn leaves_something(s: Sentence<'_>, kind: Kind) -> bool {
+    let from = match kind {
+        Kind::Query | Kind::Dml => 0,
+        // CREATE TABLE … AS SELECT …
+        Kind::Ddl if s.is(0, "SELECT") => 0,
+        Kind::Ddl if s.is(0, "CREATE") && (s.has(&["TABLE"]) || s.has(&["MATERIALIZED"])) => {
+            match s.top().find(|at| s.is(*at, "AS") && s.is_any(at + 1, &["SELECT", "WITH", "VALUES", "EXECUTE"])) {
+                Some(at) if s.is(at + 1, "EXECUTE") => return true,
+                Some(at) => at + 1,
+                None => return false,
+            }
+        }
+        _ => return false,
+    };
+    let s = s.from(from);
+    calls(s).filter(|at| !names_relation(s, *at)).any(|at| {
+        let function = s.written(at).trim_matches('"').to_ascii_lowercase();
+        match function.as_str() {
+            "set_config" => !is_local_setting(s, at),
+            "setval" | "nextval" => false,
+            name => !is_harmless(name),
+        }
+    })
+}
+
+/// Whether the name at `at` is a table's or an alias' with a list of columns behind it, or `ON CONFLICT (…)`.
+fn names_relation(s: Sentence<'_>, at: usize) -> bool {
+    let mut first = at;
+    while first >= 2 && s.symbol(first - 1, b'.') {
+        first -= 2;
+    }
+    s.is_any(at, &["CONFLICT", "SET"]) || (first > 0 && s.is_any(first - 1, &["INTO", "AS", "WITH", "RECURSIVE"]))
 }
 
 fn is_called(s: Sentence<'_>, at: usize) -> bool {

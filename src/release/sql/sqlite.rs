@@ -47,7 +47,7 @@ pub(super) fn classify(s: Sentence<'_>) -> Class {
 }
 
 fn unknown(why: &str) -> Class {
-    Class::plain(Kind::Unknown).unclear(why)
+    Class::plain(Kind::Unknown).unclear(why).changes_session()
 }
 
 fn control(control: Control) -> Class {

@@ -3,6 +3,7 @@
 use crate::base::{Attempt, Timestamp};
 use crate::saga::event::{Evidence, Found, Half, Resolution, TenantEvent};
 use crate::saga::failure::{Failure, Retry};
+use crate::saga::retry::waits_for_predecessor;
 
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +135,8 @@ fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
         (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before },
         (Found::NotApplied, Half::Undo) => StepState::UndoReady { attempt, not_before },
         (Found::Unknown { failure, retry: Retry::At(at) }, _) => {
-            StepState::Doubt { half, attempt, looks: looks.next(), not_before: *at, failure: failure.clone() }
+            let looks = if waits_for_predecessor(failure) { looks } else { looks.next() };
+            StepState::Doubt { half, attempt, looks, not_before: *at, failure: failure.clone() }
         }
         (Found::Unknown { failure, retry: Retry::No }, _) => {
             StepState::Stuck { half, attempt, failure: failure.clone() }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::connect::{Limits, close, connect, epoch_in, name_prefix, session_name};
 use super::said::Said;
-use super::session::PgSession;
+use super::session::{Opened, PgSession};
 use super::sql::{self, Names};
 use super::wire::{Reply, exchange};
 use crate::base::crash::{self, Point};
@@ -37,10 +37,11 @@ pub(in crate::tenant) async fn open(
     match opener.run().await {
         Ok(found) => {
             crash::point(Point::AfterOpen);
-            let Opener { names, scrubber, pg, .. } = opener;
+            let Opener { names, pg, .. } = opener;
             // Where they were found by the search path, they are named in full from here on.
             let names = found.schema.as_deref().map_or(names, |schema| Names::in_schema(Some(schema)));
-            Ok(PgSession::new(opening.clone(), scrubber, pg, names, found.server, found.ledger, found.state))
+            let Found { server, ledger, state, .. } = found;
+            Ok(PgSession::new(conn.clone(), opening.clone(), Opened { pg, names, server, ledger, fence: state }))
         }
         Err(error) => {
             close(opener.pg).await;

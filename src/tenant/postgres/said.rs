@@ -72,6 +72,7 @@ impl Said {
             },
             Trouble::Driver(error) => lost(error.to_string()),
             Trouble::Silence(limit) => lost(format!("no answer within {} s", limit.as_secs())),
+            Trouble::Over => lost("the session had been ended".to_owned()),
         }
     }
 

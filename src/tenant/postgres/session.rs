@@ -10,21 +10,37 @@ use super::connect::close;
 use super::said::{Line, Mark, Said};
 use super::sql::{self, Names, PROLOGUE, UnitText};
 use super::wire::{Reply, Trouble, exchange, first_rows};
-use crate::base::crash;
+use crate::base::crash::{self, Point};
 use crate::base::limits::TENANT_ANSWER_GRACE;
 use crate::base::{Code, Timestamp};
+use crate::release::Dialect;
+use crate::release::sql::{SessionState, split};
 use crate::saga::failure::{ErrorClass, Failure};
 use crate::tenant::act::{CHECK_ROWS_MAX, answer, points};
-use crate::tenant::conn::Scrubber;
+use crate::tenant::conn::{Conn, Scrubber};
 use crate::tenant::error::{Outcome, SessionError};
 use crate::tenant::ledger::{Damage, Ledger, NewRow, Standing, took_effect};
-use crate::tenant::session::{Applied, CheckOutcome, FenceState, InForce, LedgerKey, Opening, Probe, Session, Unit};
+use crate::tenant::reply::Cells;
+use crate::tenant::session::{
+    Applied, CheckOutcome, FenceState, InForce, LedgerKey, Opening, Probe, Session, SetsSession, Unit,
+};
+
+/// What an opening has found.
+pub(super) struct Opened {
+    pub(super) pg: PgConnection,
+    pub(super) names: Names,
+    pub(super) server: String,
+    pub(super) ledger: Ledger,
+    pub(super) fence: FenceState,
+}
 
 /// A session with a tenant on PostgreSQL.
 pub(in crate::tenant) struct PgSession {
-    opening: Opening,
+    conn: Conn,
     scrubber: Scrubber,
-    pg: PgConnection,
+    opening: Opening,
+    /// `None` once a customer's text may have left something behind in the server's session: the next act opens another.
+    pg: Option<PgConnection>,
     names: Names,
     server: String,
     ledger: Ledger,
@@ -32,16 +48,28 @@ pub(in crate::tenant) struct PgSession {
 }
 
 impl PgSession {
-    pub(super) fn new(
-        opening: Opening,
-        scrubber: Scrubber,
-        pg: PgConnection,
-        names: Names,
-        server: String,
-        ledger: Ledger,
-        fence: FenceState,
-    ) -> Self {
-        Self { opening, scrubber, pg, names, server, ledger, fence }
+    pub(super) fn new(conn: Conn, opening: Opening, opened: Opened) -> Self {
+        let Opened { pg, names, server, ledger, fence } = opened;
+        let scrubber = conn.scrubber();
+        Self { conn, scrubber, opening, pg: Some(pg), names, server, ledger, fence }
+    }
+
+    /// Opens the server's session anew where the last act has ended it.
+    ///
+    /// Not `DISCARD ALL`: it leaves what extensions and procedural languages keep for a session (connections of dblink, shared
+    /// variables, loaded libraries), and it is one round trip as well.
+    async fn ready(&mut self) -> Result<(), SessionError> {
+        if self.pg.is_none() {
+            *self = super::open(&self.conn, self.conn.url().schema(), &self.opening).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the server's session, so that nothing that was set, locked or made in it outlives this.
+    async fn let_go(&mut self) {
+        if let Some(pg) = self.pg.take() {
+            close(pg).await;
+        }
     }
 }
 
@@ -65,7 +93,14 @@ impl PgSession {
 
     async fn say(&mut self, sql: String) -> Reply {
         let limit = self.limit(1);
-        exchange(&mut self.pg, sql, None, limit).await
+        self.exchange(sql, None, limit).await
+    }
+
+    async fn exchange(&mut self, sql: String, inside: Option<Point>, limit: Duration) -> Reply {
+        match &mut self.pg {
+            Some(pg) => exchange(pg, sql, inside, limit).await,
+            None => Reply { trouble: Some(Trouble::Over), ..Reply::default() },
+        }
     }
 
     fn understood(&self, trouble: &Trouble) -> Said {
@@ -165,20 +200,59 @@ impl PgSession {
         let reply = self.say(sql::clean_up(&self.names, key, self.opening.epoch)).await;
         let row = match &reply.trouble {
             None => "its ledger row was taken out".to_owned(),
-            Some(trouble) => {
-                let said = self.understood(trouble);
-                if said.line == Line::Lost {
-                    return said.error(&self.opening.tenant);
-                }
-                format!("its ledger row may still stand ({})", said.text)
-            }
+            Some(trouble) => format!("its ledger row may still stand ({})", self.understood(trouble).text),
         };
         let message = format!(
             "the migration's text holds a COMMIT or a ROLLBACK of its own: what the statements before it did stays in the \
              database and has to be removed by hand; {row}"
         );
-        self.failed(Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message))
+        let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message);
+        SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::Torn }
     }
+
+    async fn run(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
+        let row = NewRow {
+            position: self.ledger.next_position(),
+            key: &unit.key,
+            version: &unit.version,
+            name: &unit.name,
+            digest: unit.digest,
+            effect: unit.effect,
+            epoch: self.opening.epoch,
+        };
+        let text = sql::unit(&self.names, &self.opening, &row, unit, self.fence);
+        let [before, inside, after] = points(unit.key.half);
+        let limit = self.limit(unit.statements.len());
+        crash::point(before);
+        let reply = self.exchange(text.sql.clone(), Some(inside), limit).await;
+        if let Some(trouble) = &reply.trouble {
+            return self.unit_failed(unit, &text, &reply, trouble).await;
+        }
+        crash::point(after);
+        let at = reply.row("windlass_at").and_then(|row| row.cell(0).parse().ok()).unwrap_or_default();
+        self.ledger.push(row.written(Timestamp(at)));
+        self.fence = unit.fence;
+        Ok(Applied::Now)
+    }
+
+    async fn ask(&mut self, sql: &str) -> Result<Vec<Cells>, Trouble> {
+        let limit = self.limit(1);
+        let Some(pg) = &mut self.pg else { return Err(Trouble::Over) };
+        // The extended protocol takes one statement alone: no COMMIT can hide behind the query and write.
+        match tokio::time::timeout(limit, pg.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(Trouble::Driver(error)),
+            Err(_) => return Err(Trouble::Silence(limit)),
+        }
+        let text = format!("BEGIN READ ONLY;\n{sql}\n;\nROLLBACK");
+        first_rows(pg, text, CHECK_ROWS_MAX, limit).await
+    }
+}
+
+/// Whether a check may leave something behind that a rollback does not take back: a lock of the session, a library.
+fn leaves_traces(sql: &str) -> bool {
+    split(Dialect::Postgres, sql)
+        .map_or(true, |of| of.iter().any(|statement| statement.class.session == SessionState::Changed))
 }
 
 #[async_trait]
@@ -196,34 +270,21 @@ impl Session for PgSession {
     }
 
     async fn apply(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
+        self.ready().await?;
         if self.ledger.standing(&self.opening.tenant, unit)? == Standing::Before {
             return Ok(Applied::Before);
         }
-        let row = NewRow {
-            position: self.ledger.next_position(),
-            key: &unit.key,
-            version: &unit.version,
-            name: &unit.name,
-            digest: unit.digest,
-            effect: unit.effect,
-            epoch: self.opening.epoch,
-        };
-        let text = sql::unit(&self.names, &self.opening, &row, unit, self.fence);
-        let [before, inside, after] = points(unit.key.half);
-        let limit = self.limit(unit.statements.len());
-        crash::point(before);
-        let reply = exchange(&mut self.pg, text.sql.clone(), Some(inside), limit).await;
-        if let Some(trouble) = &reply.trouble {
-            return self.unit_failed(unit, &text, &reply, trouble).await;
+        let applied = self.run(unit).await;
+        let torn = applied.as_ref().is_err_and(|error| error.outcome == Outcome::Torn);
+        // Also where it failed: a rollback gives back neither a session's locks nor its prepared statements.
+        if unit.sets_session == SetsSession::Yes || torn {
+            self.let_go().await;
         }
-        crash::point(after);
-        let at = reply.row("windlass_at").and_then(|row| row.cell(0).parse().ok()).unwrap_or_default();
-        self.ledger.push(row.written(Timestamp(at)));
-        self.fence = unit.fence;
-        Ok(Applied::Now)
+        applied
     }
 
     async fn void(&mut self, key: &LedgerKey) -> Result<(), SessionError> {
+        self.ready().await?;
         if self.ledger.probe(key) == Probe::NotApplied {
             let text = sql::tombstone(&self.names, &self.opening, self.ledger.next_position(), key);
             let reply = self.say(text).await;
@@ -246,37 +307,31 @@ impl Session for PgSession {
     }
 
     async fn check(&mut self, sql: &str) -> Result<CheckOutcome, SessionError> {
-        let limit = self.limit(1);
-        // The extended protocol takes one statement alone: no COMMIT can hide behind the query and write.
-        let parsed = self.pg.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str());
-        let trouble = match tokio::time::timeout(limit, parsed).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(Trouble::Driver(error)),
-            Err(_) => Some(Trouble::Silence(limit)),
-        };
-        if let Some(trouble) = trouble {
-            return Err(self.understood(&trouble).error(&self.opening.tenant));
+        self.ready().await?;
+        let asked = self.ask(sql).await.map_err(|trouble| self.understood(&trouble));
+        if asked.as_ref().is_err_and(|said| said.line == Line::Alive) {
+            self.roll_back().await;
         }
-        let text = format!("BEGIN READ ONLY;\n{sql}\n;\nROLLBACK");
-        match first_rows(&mut self.pg, text, CHECK_ROWS_MAX, limit).await {
-            Ok(rows) => Ok(answer(&rows)),
-            Err(trouble) => {
-                let said = self.understood(&trouble);
-                if said.line == Line::Alive {
-                    self.roll_back().await;
-                }
-                // Read-only because we made it so, not because the server is a standby: trying again gives the same answer.
-                let wrote = said.is("25006");
-                let mut error = said.error(&self.opening.tenant);
-                if wrote {
-                    (error.failure.class, error.failure.code) = (ErrorClass::Permanent, Code::StepFailed);
-                }
-                Err(error)
+        if leaves_traces(sql) {
+            self.let_go().await;
+        }
+        asked.map(|rows| answer(&rows)).map_err(|said| {
+            let mut error = said.error(&self.opening.tenant);
+            // Read-only because we made it so, not because the server is a standby: trying again gives the same answer.
+            if said.is("25006") {
+                (error.failure.class, error.failure.code) = (ErrorClass::Permanent, Code::StepFailed);
             }
-        }
+            error
+        })
     }
 
-    async fn close(self: Box<Self>) {
-        close(self.pg).await;
+    async fn close(mut self: Box<Self>) {
+        // Nothing of this deploy is left here, and the fence should not say that something may be: were the log lost, it would
+        // count as work under way. Should this fail, that is all that happens.
+        let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
+        if idle && self.ready().await.is_ok() {
+            self.say(sql::set_fence(&self.names, &self.opening, FenceState::Undone)).await;
+        }
+        self.let_go().await;
     }
 }

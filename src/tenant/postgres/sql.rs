@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::base::limits::LEDGER_ROWS_MAX;
 use crate::base::{Digest, Epoch};
 use crate::tenant::ledger::{NewRow, effect_text, half_text, state_text};
-use crate::tenant::session::{Effect, FenceState, LedgerKey, Opening, SetsSession, Unit};
+use crate::tenant::session::{Effect, FenceState, LedgerKey, Opening, Unit};
 
 /// What our own errors begin with. Raised by a cast that fails, since a plain statement has no other way to raise.
 pub(super) const FENCED: &str = "windlass-fenced:";
@@ -229,11 +229,10 @@ pub(super) fn unit(names: &Names, opening: &Opening, row: &NewRow<'_>, unit: &Un
         // On a line of its own: the statement may end in a comment.
         sql.push_str("\n;\n");
     }
-    if unit.sets_session == SetsSession::Yes {
-        // Before the guard, which another role might not be allowed to run; the commit makes it last.
-        sql.push_str(RESET);
-        sql.push_str(";\n");
-    }
+    // From here on the text is ours again: not under a role that might not be allowed to write to the ledger, nor under another
+    // search path. Always, since a function or a trigger may have set what no statement shows. What was put off to the commit is
+    // done first, under the settings that its author gave it.
+    let _ = writeln!(sql, "SET CONSTRAINTS ALL IMMEDIATE;\n{RESET};");
     // The row was written by the very transaction that is about to commit it, or the text has ended its own transaction.
     let _ = write!(
         sql,
@@ -243,13 +242,25 @@ ELSE ('{BROKEN}' || pg_backend_pid())::int END AS windlass_guard;\n",
         key = key_is(&unit.key),
     );
     if unit.fence != held {
-        let _ = writeln!(sql, "UPDATE {} SET state = '{}' WHERE id = 1;", names.fence, state_text(unit.fence));
+        let _ = writeln!(sql, "{};", set_fence(names, opening, unit.fence));
     }
     sql.push_str("COMMIT");
     UnitText { sql, starts }
 }
 
-/// Takes back what a migration may have set in its session.
+/// Says in the fence how far this deploy has come; not where a later worker has raised it, which answers for it then.
+pub(super) fn set_fence(names: &Names, opening: &Opening, state: FenceState) -> String {
+    format!(
+        "UPDATE {} SET state = '{}' WHERE id = 1 AND epoch = {} AND deploy_id = {}",
+        names.fence,
+        state_text(state),
+        opening.epoch,
+        literal(&opening.deploy.to_string())
+    )
+}
+
+/// Takes back what a migration may have set in its session; what we set ourselves came with the connection's start, and that is what
+/// a setting is reset to.
 pub(super) const RESET: &str = "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE";
 
 /// Ends a failed transaction, and tells whether there was one: AND CHAIN is refused (25P01) where the text has ended it.

@@ -18,6 +18,8 @@ pub(super) enum Trouble {
     Driver(sqlx::Error),
     /// Nothing came for so long.
     Silence(Duration),
+    /// The session had been ended before it was asked.
+    Over,
 }
 
 /// The answers to one message.

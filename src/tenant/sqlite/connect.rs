@@ -59,7 +59,18 @@ impl Latch {
     }
 
     fn may_go_on(&self) -> bool {
-        self.elapsed_ms() <= self.due_ms.load(Ordering::Relaxed)
+        self.elapsed_ms() < self.due_ms.load(Ordering::Relaxed)
+    }
+}
+
+/// Ends what is still at work in the file's thread once nobody waits for it any more: the file would stay locked until the
+/// statement had had its time, and its successor would find it so.
+struct Release(Arc<Latch>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.may_commit.store(false, Ordering::SeqCst);
+        self.0.due_ms.store(0, Ordering::Relaxed);
     }
 }
 
@@ -81,6 +92,8 @@ pub(super) struct Limits {
 
 /// A connection.
 pub(super) struct File {
+    /// Before `db`: it is dropped first.
+    release: Release,
     db: SqliteConnection,
     latch: Arc<Latch>,
     limits: Limits,
@@ -107,7 +120,7 @@ impl File {
             Ok::<_, sqlx::Error>(db)
         };
         let trouble = match timeout(CONNECT_TIMEOUT.saturating_add(limits.lock), opened).await {
-            Ok(Ok(db)) => return Ok(Self { db, latch, limits }),
+            Ok(Ok(db)) => return Ok(Self { db, release: Release(Arc::clone(&latch)), latch, limits }),
             Ok(Err(error)) => Trouble::Driver(error),
             Err(_) => Trouble::Silence(CONNECT_TIMEOUT),
         };
@@ -173,7 +186,9 @@ impl File {
 
     /// Closes the file.
     pub(super) async fn close(self) {
-        let _ = timeout(TENANT_CLOSE_TIMEOUT, self.db.close()).await;
+        let Self { db, release, .. } = self;
+        let _ = timeout(TENANT_CLOSE_TIMEOUT, db.close()).await;
+        drop(release);
     }
 }
 

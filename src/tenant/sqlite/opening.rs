@@ -22,7 +22,7 @@ pub(in crate::tenant) async fn open(conn: &Conn, opening: &Opening) -> Result<Sq
     let text = sql::open(opening, SystemClock.now());
     let reply = file.run(text, OPENING_STATEMENTS, Commits::Meant).await;
     if let Some(trouble) = &reply.trouble {
-        return Err(Said::of(trouble, &conn.scrubber()).before_anything(&conn.tenant, "cannot raise the fence"));
+        return Err(Said::of(trouble, &conn.scrubber()).before_the_fence(&conn.tenant));
     }
     let damaged = |damage: Damage| damage.of(&conn.tenant);
     let row = reply.row("windlass_mark").ok_or(Damage::HalfMissing).map_err(damaged)?;

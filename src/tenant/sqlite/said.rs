@@ -88,6 +88,17 @@ impl Said {
         SessionError { outcome, ..self.error(tenant) }
     }
 
+    /// As the error of an opening. A file that is locked may be locked by the worker before us, whose migration is not over.
+    pub(super) fn before_the_fence(&self, tenant: &TenantId) -> SessionError {
+        let mut error = self.before_anything(tenant, "cannot raise the fence");
+        if self.result.is_some_and(|result| matches!(result & 0xff, 5 | 6)) {
+            error.failure.code = Code::PredecessorAlive;
+            error.failure.message =
+                format!("the file is locked, perhaps by an earlier session that is still at work: {}", self.text);
+        }
+        error
+    }
+
     /// As the error of a survey or an opening: nothing of a migration was asked.
     pub(super) fn before_anything(&self, tenant: &TenantId, doing: &str) -> SessionError {
         let failure = self.failure();

@@ -272,6 +272,13 @@ impl Session for SqliteSession {
     }
 
     async fn close(mut self: Box<Self>) {
+        // Nothing of this deploy is left here, and the fence should not say that something may be: were the log lost, it would
+        // count as work under way. Should this fail, that is all that happens.
+        let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
+        let text = sql::set_fence(&self.opening, FenceState::Undone);
+        if idle && let Ok(file) = self.file().await {
+            file.run(text, 1, Commits::Meant).await;
+        }
         self.let_go().await;
     }
 }

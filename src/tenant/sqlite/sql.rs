@@ -132,10 +132,20 @@ pub(super) fn unit(opening: &Opening, row: &NewRow<'_>, at: Timestamp, unit: &Un
         sql.push_str("SELECT \"table\" AS windlass_dangling, rowid, parent FROM pragma_foreign_key_check LIMIT 1;\n");
     }
     if unit.fence != held {
-        let _ = writeln!(sql, "UPDATE main.windlass_fence SET state = '{}' WHERE id = 1;", state_text(unit.fence));
+        let _ = writeln!(sql, "{};", set_fence(opening, unit.fence));
     }
     let _ = write!(sql, "SELECT 1 AS windlass_guard FROM main.windlass_ledger WHERE {}", key_is(&unit.key));
     sql
+}
+
+/// Says in the fence how far this deploy has come; not where a later worker has raised it, which answers for it then.
+pub(super) fn set_fence(opening: &Opening, state: FenceState) -> String {
+    format!(
+        "UPDATE main.windlass_fence SET state = '{}' WHERE id = 1 AND epoch = {} AND deploy_id = {}",
+        state_text(state),
+        opening.epoch,
+        literal(&opening.deploy.to_string())
+    )
 }
 
 /// A tombstone; where the key is taken, the row that has it says why.

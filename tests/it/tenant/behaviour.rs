@@ -149,8 +149,37 @@ pub async fn the_fence_says_done_and_undone_with_the_unit_that_made_it_so(it: &S
     next.close().await;
     // Another deploy begins anew.
     let opening = Opening { deploy: windlass::base::DeployId::fresh(), ..it.opening(3) };
-    open(&it.conn, &opening).await.unwrap().close().await;
+    let _anew = open(&it.conn, &opening).await.unwrap();
     assert_eq!(it.survey().await.fence.unwrap().state, FenceState::Open);
+}
+
+pub async fn a_session_that_ends_with_nothing_done_says_so_in_the_fence(it: &Subject) {
+    let state = async || it.survey().await.fence.unwrap().state;
+    it.open(1).await.close().await;
+    assert_eq!(state().await, FenceState::Undone);
+    let mut session = it.open(2).await;
+    assert_eq!(state().await, FenceState::Undone);
+    session.apply(&it.up("1", &["SELECT 1 FROM nowhere"])).await.unwrap_err();
+    session.apply(&it.up("1", &["CREATE TABLE a (id int)"])).await.unwrap();
+    session.close().await;
+    assert_eq!(state().await, FenceState::Open);
+    let mut session = it.open(3).await;
+    session.apply(&it.down("1", &["DROP TABLE a"])).await.unwrap();
+    session.close().await;
+    assert_eq!(state().await, FenceState::Undone);
+}
+
+pub async fn a_fence_that_is_anothers_is_not_written_to(it: &Subject) {
+    let earlier = it.open(1).await;
+    it.outside("UPDATE windlass_fence SET epoch = 2").await;
+    earlier.close().await;
+    let fence = it.survey().await.fence.unwrap();
+    assert_eq!((fence.epoch, fence.state), (Epoch(2), FenceState::Open));
+    let mut zombie = it.open(3).await;
+    let raises = it.up("1", &["UPDATE windlass_fence SET epoch = 4, state = 'open'"]);
+    zombie.apply(&Unit { fence: FenceState::Done, ..raises }).await.unwrap();
+    let fence = it.survey().await.fence.unwrap();
+    assert_eq!((fence.epoch, fence.state), (Epoch(4), FenceState::Open));
 }
 
 pub async fn a_voided_step_can_never_be_applied(it: &Subject) {
@@ -216,6 +245,7 @@ pub async fn a_commit_inside_the_text_is_caught(it: &Subject) {
     for unit in [quiet, loud] {
         let error = session.apply(&unit).await.unwrap_err();
         assert_eq!((error.code(), error.failure.class), (Code::TransactionBroken, ErrorClass::Permanent), "{error}");
+        assert_eq!(error.outcome, if it.kind == Kind::Sqlite { Outcome::NoEffect } else { Outcome::Torn });
         assert_eq!(session.probe(&unit.key), Probe::NotApplied);
         assert_eq!(it.number("SELECT count(*) FROM windlass_ledger").await, 0);
     }

@@ -37,6 +37,8 @@ conformance! {
     a_syntax_error_is_named_by_its_statement,
     an_undone_migration_is_not_in_force,
     the_fence_says_done_and_undone_with_the_unit_that_made_it_so,
+    a_session_that_ends_with_nothing_done_says_so_in_the_fence,
+    a_fence_that_is_anothers_is_not_written_to,
     a_voided_step_can_never_be_applied,
     an_applied_step_cannot_be_voided,
     a_later_worker_fences_an_earlier_one,

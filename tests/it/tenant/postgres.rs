@@ -7,7 +7,7 @@ use windlass::base::{Code, Coded as _};
 use windlass::saga::event::Half;
 use windlass::saga::failure::ErrorClass;
 use windlass::tenant::{
-    Applied, Opening, Outcome, Probe, Session, SessionError, SetsSession, Surveying, Unit, open, survey,
+    Applied, FenceState, Opening, Outcome, Probe, Session, SessionError, SetsSession, Surveying, Unit, open, survey,
 };
 
 use super::subject::{Kind, Subject, conn_to, surveying};
@@ -149,6 +149,71 @@ async fn settings_that_a_migration_makes_do_not_outlive_it_and_do_not_move_the_l
     session.apply(&it.up("3", &["SELECT pg_catalog.set_config('search_path', '', false)"])).await.unwrap();
     session.apply(&it.up("4", &["CREATE TABLE public.c (id int)"])).await.unwrap();
     assert_eq!(it.number("SELECT count(*) FROM windlass_ledger").await, 4);
+}
+
+/// What a session may keep, as rows that should not be there for the next migration.
+const KEPT: &str = "CREATE TABLE public.kept AS
+    SELECT 'a temporary table' AS what FROM pg_class WHERE relpersistence = 't' AND pg_table_is_visible(oid)
+    UNION ALL SELECT 'a lock' FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+    UNION ALL SELECT 'a prepared statement' FROM pg_prepared_statements
+    UNION ALL SELECT 'a cursor' FROM pg_cursors WHERE is_holdable
+    UNION ALL SELECT 'a channel' FROM pg_listening_channels()
+    UNION ALL SELECT 'a role' WHERE current_user <> 'app'
+    UNION ALL SELECT 'a setting' WHERE current_setting('x.y', true) <> ''
+    UNION ALL SELECT 'a search path' WHERE current_schema() <> 'public'";
+
+#[tokio::test]
+async fn nothing_of_a_session_outlives_a_migration_that_may_have_changed_it() {
+    let it = Subject::new(Kind::PostgresDatabase).await;
+    let mut session = it.open(1).await;
+    let leaving = [
+        "DO $$ BEGIN CREATE TEMP TABLE t (id int); PERFORM pg_advisory_lock(7); END $$",
+        "PREPARE p AS SELECT 1",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "LISTEN here",
+        "CREATE SCHEMA side",
+        "SELECT set_config('search_path', 'side', false), set_config('x.y', 'z', false)",
+    ];
+    let unit = |version: &str, more: &str| {
+        let statements = [&leaving[..], &[more]].concat();
+        Unit { sets_session: SetsSession::Yes, ..it.up(version, &statements) }
+    };
+    session.apply(&unit("1", "SELECT 1")).await.unwrap();
+    session.apply(&it.up("2", &[KEPT])).await.unwrap();
+    assert_eq!(it.number("SELECT count(*) FROM kept").await, 0);
+    // A migration that fails leaves what no rollback takes back: locks, prepared statements.
+    it.outside("DROP TABLE kept; DROP SCHEMA side").await;
+    session.apply(&unit("3", "SELECT 1 / 0")).await.unwrap_err();
+    session.apply(&it.up("4", &[KEPT])).await.unwrap();
+    assert_eq!(it.number("SELECT count(*) FROM kept").await, 0);
+    // And so does a check.
+    it.outside("DROP TABLE kept").await;
+    session.check("SELECT pg_try_advisory_lock(7)").await.unwrap();
+    session.apply(&it.up("5", &[KEPT])).await.unwrap();
+    assert_eq!(it.number("SELECT count(*) FROM kept").await, 0);
+    assert_eq!(it.survey().await.in_force.len(), 4);
+}
+
+#[tokio::test]
+async fn what_a_trigger_sets_behind_everybodys_back_does_not_reach_the_ledger_or_the_next_migration() {
+    let it = Subject::new(Kind::PostgresDatabase).await;
+    let role = format!("owner_{}", it.db().name);
+    let mut admin = Admin::to(it.db()).await;
+    admin.execute_all(&format!("CREATE ROLE {role}; GRANT {role} TO app")).await;
+    it.outside(&format!(
+        "CREATE SCHEMA side; CREATE TABLE side.windlass_ledger (a int); CREATE TABLE t (id int);
+         CREATE FUNCTION sets() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM set_config('search_path', 'side', false), set_config('role', '{role}', false); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER now AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION sets();
+         CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION sets()"
+    ))
+    .await;
+    let mut session = it.open(1).await;
+    let unit = Unit { fence: FenceState::Done, ..it.up("1", &["INSERT INTO t VALUES (1)"]) };
+    session.apply(&unit).await.unwrap();
+    session.apply(&it.up("2", &[KEPT])).await.unwrap();
+    assert_eq!(it.number("SELECT count(*) FROM kept").await, 0);
+    assert_eq!(it.survey().await.in_force.len(), 2);
 }
 
 #[tokio::test]

@@ -51,10 +51,30 @@ async fn a_writer_that_is_at_work_makes_its_successor_wait_and_try_again() {
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut busy).await.unwrap();
     let hurried = Opening { lock_timeout: Duration::from_millis(20), ..it.opening(2) };
     let error = open(&it.conn, &hurried).await.err().unwrap();
-    assert_eq!((error.code(), error.failure.class), (Code::TenantTimeout, ErrorClass::Transient), "{error}");
+    assert_eq!((error.code(), error.failure.class), (Code::PredecessorAlive, ErrorClass::Transient), "{error}");
     sqlx::raw_sql("ROLLBACK").execute(&mut busy).await.unwrap();
     assert_eq!(earlier.apply(&it.up("1", &["CREATE TABLE a (id int)"])).await.unwrap(), Applied::Now);
     assert_eq!(open(&it.conn, &hurried).await.unwrap().in_force().len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_let_go_of_in_a_long_statement_lets_go_of_the_file() {
+    let it = Subject::new(Kind::Sqlite).await;
+    let mut earlier = it.open(1).await;
+    let endless = "INSERT INTO a WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let unit = it.up("1", &["CREATE TABLE a (id int)", endless]);
+    let at_work = tokio::spawn(async move { earlier.apply(&unit).await });
+    // At work: nobody else can write.
+    let mut other = it.sqlite().await;
+    sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut other).await.unwrap();
+    while sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut other).await.is_ok() {
+        assert!(!at_work.is_finished(), "it ended by itself");
+        tokio::task::yield_now().await;
+    }
+    at_work.abort();
+    // Well within the half minute that the statement may take.
+    let later = Opening { lock_timeout: Duration::from_secs(10), ..it.opening(2) };
+    assert!(open(&it.conn, &later).await.unwrap().in_force().is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,69 @@
+//! The engine over real files, and over sessions that say what a real server says only rarely.
+
+mod rig;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rig::Rig;
+use windlass::base::Code;
+use windlass::engine::Ending;
+use windlass::saga::event::{DeployOutcome, Half, TenantEvent};
+use windlass::saga::failure::{ErrorClass, Failure};
+use windlass::saga::summary::TenantStatus;
+use windlass::tenant::{Outcome, SessionError};
+
+const TABLE: (&str, &str) = ("CREATE TABLE a (id int)", "DROP TABLE a");
+
+#[tokio::test]
+async fn a_migration_that_tore_its_transaction_leaves_its_tenant_to_a_human() {
+    for half in [Half::Act, Half::Undo] {
+        let rig = Rig::new(&["acme", "bolt"], &[TABLE, ("CREATE TABLE b (id int)", "DROP TABLE b")]);
+        rig.on_apply(move |tenant, unit| {
+            let fails = |code, outcome| {
+                let failure = Failure::new(ErrorClass::Permanent, code, "as it would be said");
+                Some(SessionError { tenant: tenant.clone(), failure, outcome })
+            };
+            match (tenant.as_str(), unit.name.as_str(), unit.key.half) {
+                ("acme", "0002_m", Half::Act) if half == Half::Undo => fails(Code::StepFailed, Outcome::NoEffect),
+                ("acme", "0001_m", of) if of == half => fails(Code::TransactionBroken, Outcome::Torn),
+                _ => None,
+            }
+        });
+        let (deploy, ending) = rig.deploy().await;
+        assert_eq!(ending, Ending::Waiting);
+        let acme = rig.at(deploy, "acme").await;
+        assert_eq!((acme.status, acme.code), (TenantStatus::Stuck, Some(Code::TransactionBroken)));
+        let says_no_effect = |event: &TenantEvent| match event {
+            TenantEvent::StepFailed { step, .. } | TenantEvent::UndoFailed { step, .. } => {
+                step.as_str().contains("0001")
+            }
+            _ => false,
+        };
+        assert!(!rig.events(deploy, "acme").await.iter().any(says_no_effect));
+    }
+}
+
+#[tokio::test]
+async fn looks_that_find_an_earlier_session_at_work_are_not_counted() {
+    let rig = Rig::new(&["acme"], &[TABLE]);
+    let tries = AtomicU32::new(0);
+    let (fails, opened) = (AtomicU32::new(0), AtomicU32::new(0));
+    rig.on_apply(move |tenant, _| {
+        let failure = Failure::new(ErrorClass::Transient, Code::TenantUnreachable, "gone");
+        (fails.fetch_add(1, Ordering::SeqCst) == 0).then(|| SessionError {
+            tenant: tenant.clone(),
+            failure,
+            outcome: Outcome::Unknown,
+        })
+    });
+    // The workflow gives two tries; the earlier session is in the way for nine.
+    rig.on_open(move |opening| {
+        if opened.fetch_add(1, Ordering::SeqCst) == 0 || tries.fetch_add(1, Ordering::SeqCst) >= 9 {
+            return None;
+        }
+        let class = ErrorClass::Transient;
+        Some(SessionError::no_effect(&opening.tenant, class, Code::PredecessorAlive, "still at work"))
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Finished(DeployOutcome::Completed), "{:?}", rig.events(deploy, "acme").await);
+}
