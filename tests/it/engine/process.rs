@@ -233,7 +233,7 @@ async fn an_unwind_asked_for_elsewhere_is_followed_without_opening_tenants_again
     let other = SqliteLog::open_existing(scene.project.at("windlass.db"), Arc::new(SystemClock)).await.unwrap();
     assert!(engine::turn(&other, deploy, &word).await.unwrap());
     held.doors.add_permits(1_000);
-    let ending = tokio::time::timeout(Duration::from_secs(60), running).await.unwrap().unwrap().unwrap();
+    let ending = tokio::time::timeout(Duration::from_mins(1), running).await.unwrap().unwrap().unwrap();
     assert_eq!(ending, Ending::Finished(DeployOutcome::Unwound));
     scene.ends_with(None).await;
     let census = scene.log.census(deploy).await.unwrap();
