@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod cases;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod docs;
 mod log;
 mod support;
