@@ -140,11 +140,13 @@ pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<E
 pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let row = context.which(&*log, named).await?;
-    if row.summary.outcome.is_some() && row.summary.seal.is_some() && named.is_none() {
-        context
-            .output
-            .answer(&account(&*log, row.id).await?, || "nothing to resume: no deploy is under way".to_owned());
-        return Ok(Exit::Done);
+    if let (None, Some(outcome), Some(_)) = (named, row.summary.outcome, &row.summary.seal) {
+        // Whoever resumes after a crash cannot know that it came after the end: what they ask for has happened, and it went so.
+        let account = account(&*log, row.id).await?;
+        context.output.answer(&account, || {
+            format!("nothing to resume: no deploy is under way. The newest:\n{}", account_text(&account))
+        });
+        return Ok(Exit::of(outcome));
     }
     refuse_unresolved(context, &*log, &row).await?;
     drive(context, &log, row.id, Tells::New).await

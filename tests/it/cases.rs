@@ -102,6 +102,7 @@ cases! {
     plan_undo_quality
     postgres_log
     release_show
+    resume_after_the_end
     resume_without_need
     retry_that_fails_again
     retry_with_nothing_stuck

@@ -5,6 +5,8 @@
 
 mod audit;
 mod cases;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod docs;
 mod engine;
 mod examples;
