@@ -5,7 +5,6 @@
 
 mod audit;
 mod cases;
-#[cfg(feature = "crash-points")]
 mod crash;
 mod docs;
 mod engine;
