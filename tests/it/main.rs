@@ -7,6 +7,7 @@ mod audit;
 mod cases;
 mod docs;
 mod examples;
+mod full_disk;
 mod log;
 mod postgres;
 mod support;
