@@ -5,6 +5,7 @@
 
 mod audit;
 mod cases;
+mod commands;
 mod docs;
 mod examples;
 mod full_disk;
