@@ -101,16 +101,14 @@ fn of_page(name: &str, text: &str) -> Vec<Written> {
 fn of_source(name: &str, text: &str) -> Vec<Written> {
     let mut found = Vec::new();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let spoken =
-        |line: &&str| !line.trim_start().starts_with("//") && !line.contains("of_fields(") && !line.contains("leaf 1");
-    for (line, number) in text.lines().zip(1..).filter(|(line, _)| spoken(line)) {
+    for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim_start().starts_with("//")) {
         let starts = line.match_indices("windlass ").map(|(at, _)| at);
         for at in starts.filter(|at| line[..*at].ends_with(['"', ' ', '`']) && line[..*at].contains('"')) {
             let rest = &line[at..];
             let end = rest.find(['"', '`', ',', ';', ')', '\\', '.', '(']).unwrap_or(rest.len());
             // Behind two spaces stands what it is for.
             let end = rest.find("  ").map_or(end, |columns| end.min(columns));
-            // The domains of digests begin with the same word, and end with their version.
+            // The domains of digests begin with the same word, and end with their version. A directive is a line of a migration.
             if rest[..end].ends_with(" 1") || rest.starts_with("windlass directive") {
                 continue;
             }
@@ -141,7 +139,7 @@ fn every_command_in_the_documentation_is_one() {
         }
     }
     assert!(written.len() > 150, "only {} commands were found", written.len());
-    assert_eq!(refused(&written), [String::new(); 0]);
+    assert_eq!(refused(&written), Vec::<String>::new());
 }
 
 #[test]
@@ -151,7 +149,7 @@ fn every_command_that_the_program_speaks_of_is_one() {
         written.extend(of_source(&name, &std::fs::read_to_string(path).unwrap()));
     }
     assert!(written.len() > 30, "only {} commands were found", written.len());
-    assert_eq!(refused(&written), [String::new(); 0]);
+    assert_eq!(refused(&written), Vec::<String>::new());
 }
 
 /// The first column of the README's table of commands; `a\|b` stands for either.
@@ -170,7 +168,7 @@ fn every_command_of_the_readmes_table_is_one() {
         }
     }
     assert!(written.len() > 12, "only {} commands were found", written.len());
-    assert_eq!(refused(&written), [String::new(); 0]);
+    assert_eq!(refused(&written), Vec::<String>::new());
 }
 
 #[test]
