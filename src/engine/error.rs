@@ -171,7 +171,7 @@ const fn after_refusal(code: Code) -> &'static str {
         Code::UnknownApplied => {
             "check out a release that has it; or undo the deploy that applied it: windlass status --all"
         }
-        Code::BuiltUpon => "windlass status --all, then: windlass rollback, the latest deploy first",
+        Code::BuiltUpon => "windlass status --all, then: windlass rollback DEPLOY, the latest first",
         Code::Irreversible | Code::MissingUndo => "write what takes it back as a new migration, then: windlass deploy",
         Code::PlanOutdated => "look at the tenant: somebody else has changed it; windlass doctor",
         Code::SameDatabase => "remove one of the two from the fleet, or give each its own database or schema",

@@ -235,7 +235,7 @@ fn log_of(dir: &Path) -> String {
 }
 
 /// The folder of the installed server's programs.
-fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&on_path).collect::<Vec<_>>();
     let packaged = glob::glob("/usr/lib/postgresql/*/bin").unwrap().flatten();
