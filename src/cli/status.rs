@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::context::{Context, Creates};
 use super::output::{Exit, Failure, count, table};
-use super::progress::account_text;
+use super::progress::{account_text, what};
 use crate::audit::account;
 use crate::log::TenantQuery;
 use crate::saga::event::Direction;
@@ -17,9 +17,9 @@ pub(super) enum What {
     Deploys,
 }
 
-pub(super) async fn status(context: &Context, what: What) -> Result<Exit, Failure> {
+pub(super) async fn status(context: &Context, asked: What) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let (named, tenants) = match what {
+    let (named, tenants) = match asked {
         What::One { deploy, tenants } => (deploy, tenants),
         What::Deploys => return deploys(context).await,
     };
@@ -62,7 +62,7 @@ async fn deploys(context: &Context) -> Result<Exit, Failure> {
                 (None, _) => "under way".to_owned(),
             };
             let created = account.created_at.to_string();
-            [account.deploy.to_string(), created, account.release.clone(), count(account.tenants, "tenant"), state]
+            [account.deploy.to_string(), created, what(account), count(account.tenants, "tenant"), state]
         });
         table(&rows.collect::<Vec<_>>())
     });

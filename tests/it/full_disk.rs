@@ -170,7 +170,7 @@ async fn sweep(last: Last) {
 /// deploy has been created. The worker is one that `resume` will see to be dead.
 async fn deploy_with_room_for(project: &Project, more: u32) -> Result<Ending, EngineError> {
     let config = Config::find(Some(&project.at("windlass.toml"))).unwrap();
-    let gateway = Arc::new(RealGateway::new(config.resolver(), Arc::new(config.budgets()), None));
+    let gateway = Arc::new(RealGateway::new(config.resolver(), Arc::new(config.budgets())));
     let path = project.at("windlass.db");
     let unlimited = SqliteLog::open(&path, Arc::new(SystemClock)).await.unwrap();
     let found = config.workflow("all-or-nothing").unwrap();
@@ -180,6 +180,7 @@ async fn deploy_with_room_for(project: &Project, more: u32) -> Result<Ending, En
         workflow: found.workflow,
         workflow_text: found.text,
         tenants: config.source.read(&config.resolver(), &config.base_dir).await.unwrap(),
+        whole_fleet: true,
         survey: SurveyMode::All,
         out_of_order: OutOfOrder::Refuse,
         disowned: BTreeSet::new(),
