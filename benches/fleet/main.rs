@@ -114,7 +114,7 @@ async fn floor(fleet: &Fleet, arguments: &Arguments, lines: &mut [Line; 2]) {
     for line in lines {
         let before = cpu_time();
         let took = floor::run(&fleet.urls, line.release, arguments.concurrency).await;
-        line.tell("floor", took, cpu_time() - before);
+        line.tell("floor", took, cpu_time().saturating_sub(before));
         line.floor.push(took);
         fleet.prove(line.release).await;
     }
@@ -126,7 +126,7 @@ async fn windlass(fleet: &Fleet, arguments: &Arguments, lines: &mut [Line; 2]) {
         project::add(fleet, line.release);
         let before = cpu_time();
         let ran = project::windlass(fleet.folder.path(), &["deploy"]);
-        line.tell("Windlass", ran.took, cpu_time() - before);
+        line.tell("Windlass", ran.took, cpu_time().saturating_sub(before));
         line.windlass.push(ran.took);
         line.first.push(ran.until_first_move(fleet.folder.path()).await);
         fleet.prove(line.release).await;
@@ -178,13 +178,13 @@ fn report(lines: &[Line], noop: Option<&noop::Noop>) {
 }
 
 /// The middle one.
-pub fn median(of: &[Duration]) -> Duration {
+fn median(of: &[Duration]) -> Duration {
     let mut sorted = of.to_vec();
     sorted.sort();
     sorted[sorted.len() / 2]
 }
 
 /// Whole milliseconds.
-pub fn ms(of: Duration) -> u128 {
+fn ms(of: Duration) -> u128 {
     of.as_millis()
 }
