@@ -8,7 +8,7 @@ use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
 use crate::saga::deploy::DeployState;
 use crate::saga::event::{Actor, Cause, DeployEvent, Direction, Event, Resolution, StreamId, TenantEvent};
 use crate::saga::plan::Plan;
-use crate::saga::summary::{Place, TenantStatus};
+use crate::saga::summary::TenantStatus;
 use crate::saga::tenant::{StepState, TenantState};
 
 /// Who says so, and why.
@@ -115,7 +115,7 @@ async fn settle_one(
         epoch: claim.epoch,
         events: vec![Event::Tenant(event)],
         summary: Some(after.summary(&plan)),
-        place: Place::Unknown,
+        place: after.place(&plan),
         lease: LeaseAfter::Release,
         by: word.by.clone(),
     };
