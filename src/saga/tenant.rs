@@ -277,6 +277,16 @@ impl TenantState {
         pick(|step| if let StepState::Stuck { failure, .. } = step { Some(failure) } else { None })
             .or_else(|| pick(|step| if let StepState::Failed(failure) = step { Some(failure) } else { None }))
             .or_else(|| pick(|step| if let StepState::Doubt { failure, .. } = step { Some(failure) } else { None }))
+            .or_else(|| {
+                pick(|step| if let StepState::UndoReady { failure, .. } = step { failure.as_ref() } else { None })
+            })
+            .or_else(|| self.failed_try())
+    }
+
+    /// What the last try of a forward step met. Once the tenant has turned, it is not why anything happens any more.
+    fn failed_try(&self) -> Option<&Failure> {
+        let of = |step| if let &StepState::Ready { ref failure, .. } = step { failure.as_ref() } else { None };
+        self.steps.iter().find_map(of).filter(|_| self.turned.is_none())
     }
 
     /// The row that the log keeps beside the stream.
