@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::gateway::OpenSession;
 use super::run::{Shared, limits};
 use crate::base::crash::{Point, point};
-use crate::base::limits::{MESSAGE_BYTES_MAX, STARTS_PER_STEP_MAX};
+use crate::base::limits::{MESSAGE_BYTES_MAX, POLL, STARTS_PER_STEP_MAX};
 use crate::base::{Attempt, Code, Epoch, TenantId, Timestamp};
 use crate::fleet::Tenant;
 use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
@@ -179,7 +179,14 @@ impl Driver {
         attempt: Attempt,
         not_before: Timestamp,
     ) -> Result<Flow, LogError> {
-        if self.shared.stopping() || not_before > self.shared.log.clock().now() {
+        if self.shared.stopping() {
+            return Ok(Flow::End(self.let_go().await?));
+        }
+        if not_before > self.shared.log.clock().now() {
+            // Whoever is handed a waiting tenant may not know yet that the deploy has turned.
+            if half == Half::Act && self.turns().await? {
+                return Ok(Flow::Go);
+            }
             return Ok(Flow::End(self.let_go().await?));
         }
         let start = match half {
@@ -256,6 +263,12 @@ impl Driver {
         pause.map_or(Retry::No, |pause| Retry::At(self.shared.log.clock().now().plus(pause)))
     }
 
+    /// Whether the deploy has turned, by the log as it is now, and the tenant has not.
+    async fn turns(&self) -> Result<bool, LogError> {
+        self.shared.refresh().await?;
+        Ok(self.shared.view().direction == Direction::Unwind && self.state.turned().is_none())
+    }
+
     /// Looks for evidence of what was announced and has no known end.
     async fn probe(
         &mut self,
@@ -265,7 +278,17 @@ impl Driver {
         not_before: Timestamp,
     ) -> Result<Flow, LogError> {
         if not_before > self.shared.log.clock().now() {
-            return Ok(Flow::End(self.let_go().await?));
+            if half == Half::Undo || !self.turns().await? {
+                return Ok(Flow::End(self.let_go().await?));
+            }
+            // In a deploy that has turned the tenant is handed out whatever it waits for, and a look has to wait all the same.
+            while not_before > self.shared.log.clock().now() {
+                if self.shared.stopping() {
+                    return Ok(Flow::End(self.let_go().await?));
+                }
+                let left = self.shared.log.clock().now().until(not_before);
+                tokio::time::sleep(left.min(POLL)).await;
+            }
         }
         let seen = self.look(step, half).await;
         point(Point::AfterProbe);

@@ -5,6 +5,7 @@ mod rig;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rig::{Rig, word};
+
 use windlass::base::{Code, TenantId};
 use windlass::engine::{Ending, resolve, retry};
 use windlass::saga::event::{DeployOutcome, Half, Resolution, TenantEvent};
@@ -100,4 +101,21 @@ async fn what_a_human_settled_is_surveyed_by_the_next_deploy() {
         let record = rig.log.records("shop").await.unwrap().remove(&acme).unwrap();
         assert_eq!(record.release, None, "{resolution:?}");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[TABLE]);
+    rig.workflow = rig.workflow.replace("first = \"1ms\", max = \"2ms\"", "first = \"1h\", max = \"1h\"");
+    rig.on_apply(move |tenant, _| {
+        let (class, code) = if tenant.as_str() == "acme" {
+            (ErrorClass::Transient, Code::TenantTimeout)
+        } else {
+            (ErrorClass::Permanent, Code::StepFailed)
+        };
+        Some(SessionError::no_effect(tenant, class, code, "as it would be said"))
+    });
+    let deploy = rig.create().await;
+    // Bounded by the rig's own deadline, far below the hour.
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
 }
