@@ -76,6 +76,7 @@ codes! {
     NothingToRetry = 406, "There is nothing to retry";
     BuiltUpon = 407, "Later migrations stand on what is to be rolled back";
     WaitingForHuman = 408, "The deploy waits for a decision";
+    Defect = 409, "Windlass met a defect of its own";
 
     LogUnavailable = 501, "The log cannot be opened";
     LogNewer = 502, "The log was written by a newer Windlass";

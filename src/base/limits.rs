@@ -63,6 +63,9 @@ pub const PREPARE_REFUSALS_MAX: usize = 1_000;
 /// Starts of one step on one tenant, retries after crashes included; beyond it the step has failed.
 pub const STARTS_PER_STEP_MAX: u32 = 100;
 
+/// Drivers of one engine that may panic before it stops: a defect that comes back is not driven round and round.
+pub const PANICS_MAX: u32 = 3;
+
 /// Physical servers whose budgets one worker keeps apart at once.
 pub const SERVERS_MAX: usize = 10_000;
 

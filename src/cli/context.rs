@@ -63,7 +63,7 @@ impl Context {
 
     pub(super) fn gateway(&self) -> Arc<RealGateway> {
         let budgets = Arc::new(self.config.budgets());
-        Arc::new(RealGateway::new(self.config.resolver(), budgets, self.config.deploy.ledger_schema.clone()))
+        Arc::new(RealGateway::new(self.config.resolver(), budgets))
     }
 
     pub(super) fn release(&self) -> Result<Release, Failure> {
@@ -83,7 +83,11 @@ impl Context {
 
     /// All tenants of the fleet.
     pub(super) async fn fleet(&self) -> Result<Vec<Tenant>, Failure> {
-        Ok(self.config.source.read(&self.config.resolver(), &self.config.base_dir).await?)
+        let mut tenants = self.config.source.read(&self.config.resolver(), &self.config.base_dir).await?;
+        for tenant in tenants.iter_mut().filter(|tenant| tenant.target.engine == Database::Postgres) {
+            tenant.target.ledger_schema.clone_from(&self.config.deploy.ledger_schema);
+        }
+        Ok(tenants)
     }
 
     /// The tenants that were asked for.
@@ -112,6 +116,7 @@ impl Context {
             workflow,
             workflow_text: text,
             tenants: self.tenants(selection).await?,
+            whole_fleet: selection.only.is_none() && selection.select.is_none(),
             survey: match self.config.deploy.survey {
                 Survey::All => SurveyMode::All,
                 Survey::Unknown => SurveyMode::Unknown,
@@ -144,7 +149,16 @@ impl Context {
             return rows.into_iter().next().ok_or_else(|| unknown(named));
         }
         if let Ok(id) = named.parse::<DeployId>() {
-            return Ok(log.deploy(id).await?);
+            let row = log.deploy(id).await?;
+            if row.fleet == self.config.name {
+                return Ok(row);
+            }
+            // Its tenants are reached with the secrets and limits of its own project; those of this one may lead elsewhere.
+            let message = format!(
+                "deploy {id} is one of fleet {}, and this project is fleet {}: nothing was touched",
+                row.fleet, self.config.name
+            );
+            return Err(Failure::new(Code::BadArgument, message, "the same command in that fleet's project"));
         }
         let part = named.to_ascii_lowercase();
         let matching: Vec<&DeployRow> = rows.iter().filter(|row| row.id.to_string().contains(&part)).collect();

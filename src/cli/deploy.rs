@@ -9,13 +9,18 @@ use tokio::sync::watch;
 use super::Selection;
 use super::context::{Context, Creates, actor};
 use super::output::{Exit, Failure, prepared};
-use super::progress::{Follower, account_text};
+use super::progress::{Follower, account_text, waits_for_human};
 use crate::audit::account;
 use crate::base::crash::{Point, point};
 use crate::base::{Coded, DeployId};
 use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
-use crate::log::{CreateError, Log};
-use crate::saga::event::{DeployOutcome, Trigger};
+use crate::fleet::Tenant;
+use crate::log::{CreateError, DeployRow, Log, LogError, TenantQuery};
+use crate::saga::event::{StreamId, Trigger};
+use crate::saga::summary::TenantStatus;
+
+/// Tenants whose secrets are looked up per reading of the log.
+const TENANTS_PAGE: usize = 1_000;
 
 /// How often `--wait` looks whether the fleet is free.
 const WAIT_POLL: Duration = Duration::from_millis(500);
@@ -135,13 +140,36 @@ pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<E
 pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let row = context.which(&*log, named).await?;
-    if row.summary.outcome.is_some() && row.summary.seal.is_some() && named.is_none() {
-        context
-            .output
-            .answer(&account(&*log, row.id).await?, || "nothing to resume: no deploy is under way".to_owned());
-        return Ok(Exit::Done);
+    if let (None, Some(outcome), Some(_)) = (named, row.summary.outcome, &row.summary.seal) {
+        // Whoever resumes after a crash cannot know that it came after the end: what they ask for has happened, and it went so.
+        let account = account(&*log, row.id).await?;
+        context.output.answer(&account, || {
+            format!("nothing to resume: no deploy is under way. The newest:\n{}", account_text(&account))
+        });
+        return Ok(Exit::of(outcome));
     }
+    refuse_unresolved(context, &*log, &row).await?;
     drive(context, &log, row.id, Tells::New).await
+}
+
+/// A deploy that another machine began must not fail, tenant by tenant, because this one lacks a variable or a file.
+async fn refuse_unresolved(context: &Context, log: &dyn Log, row: &DeployRow) -> Result<(), Failure> {
+    let statuses = TenantStatus::ALL.iter().copied();
+    let statuses: Vec<_> = statuses.filter(|status| status.is_claimable(row.summary.direction)).collect();
+    let (resolver, mut after) = (context.config.resolver(), None);
+    loop {
+        let query = TenantQuery { statuses: statuses.clone(), after, limit: TENANTS_PAGE };
+        let page = log.tenants(row.id, &query).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.ordinal);
+        for of in &page {
+            let tenant: Tenant = serde_json::from_str(&of.spec).map_err(|error| LogError::Corrupt {
+                place: StreamId::tenant(row.id, of.tenant.clone()).to_string(),
+                reason: error.to_string(),
+            })?;
+            resolver.resolve(&tenant).await?;
+        }
+    }
 }
 
 /// What of a deploy is shown.
@@ -168,8 +196,8 @@ pub(super) async fn drive(
     if tells == Tells::New {
         follower.catch_up().await;
     }
-    let running = engine.run(deploy, stop);
-    tokio::pin!(running);
+    // A task of its own: a terminal that nobody reads (Ctrl-S, a full pipe) may hold up the telling, never the driving.
+    let mut running = tokio::spawn(async move { engine.run(deploy, stop).await });
     let ending = loop {
         tokio::select! {
             ending = &mut running => break ending,
@@ -178,8 +206,11 @@ pub(super) async fn drive(
     };
     signals.abort();
     follower.finish().await;
-    let ending = ending.map_err(|error| on_the_way(&error, deploy))?;
-    let account = account(&**log, deploy).await?;
+    let ending = match ending {
+        Ok(ending) => ending.map_err(|error| on_the_way(&error, deploy))?,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    };
+    let account = account(&**log, deploy).await.map_err(|error| on_the_way(&error, deploy))?;
     context.output.answer(&account, || account_text(&account));
     Ok(match ending {
         Ending::Finished(outcome) => Exit::of(outcome),
@@ -192,7 +223,7 @@ pub(super) async fn drive(
 }
 
 /// An engine that stops in the middle leaves a deploy that can be resumed; whatever its own advice, that comes after it.
-fn on_the_way(error: &EngineError, deploy: DeployId) -> Failure {
+fn on_the_way(error: &(impl Coded + std::fmt::Display), deploy: DeployId) -> Failure {
     let advice = error.next().unwrap_or_else(|| format!("windlass resume {deploy}"));
     let message = format!("{error}. Deploy {deploy} is as it was left, and can be resumed");
     Failure::new(error.code(), message, advice).on_the_way()
@@ -225,19 +256,23 @@ async fn listen(tell: watch::Sender<Stop>, quiet: bool) {
     }
 }
 
-/// Follows a deploy that others drive.
+/// Follows a deploy that others drive, to its end or to where a human must decide.
 pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let deploy = context.which(&*log, named).await?.id;
     let mut follower = Follower::new(Arc::clone(&log), deploy, context.output);
-    let outcome: DeployOutcome = loop {
-        if let Some(outcome) = log.deploy(deploy).await?.summary.outcome {
-            break outcome;
+    let exit = loop {
+        let summary = log.deploy(deploy).await?.summary;
+        if let Some(outcome) = summary.outcome {
+            break Exit::of(outcome);
+        }
+        if waits_for_human(&log.census(deploy).await?, summary.direction) {
+            break Exit::Waiting;
         }
         follower.tick().await;
     };
     follower.finish().await;
     let account = account(&*log, deploy).await?;
     context.output.answer(&account, || account_text(&account));
-    Ok(Exit::of(outcome))
+    Ok(exit)
 }

@@ -63,7 +63,7 @@ enum Command {
     },
     /// Take an unfinished deploy up again, in the direction it had
     Resume {
-        /// The deploy; by default the one under way
+        /// The deploy; by default the one under way, or else the newest, of which the end is told
         deploy: Option<String>,
     },
     /// Turn an unfinished deploy round: undo what it did, where it did it

@@ -8,7 +8,9 @@ use super::output::{Output, count, span, table};
 use crate::audit::{Account, cause_words};
 use crate::base::{Code, DeployId};
 use crate::log::{Log, TailEvent};
-use crate::saga::event::{DeployEvent, DeployOutcome, Direction, Event, Half, TenantEvent, TenantOutcome, Trigger};
+use crate::saga::event::{
+    DeployEvent, DeployOutcome, Direction, Event, Half, Recorded, TenantEvent, TenantOutcome, Trigger,
+};
 use crate::saga::failure::Retry;
 use crate::saga::summary::{Census, TenantStatus};
 
@@ -46,16 +48,13 @@ impl Follower {
 
     /// Passes over what has happened so far, but for what the deploy is: for a deploy that is taken up again.
     pub(super) async fn catch_up(&mut self) {
-        while let Ok(page) = self.log.tail(self.deploy, self.after, PAGE).await {
-            let Some(last) = page.last() else { return };
-            self.after = last.position;
-            for event in &page {
-                if let Event::Deploy(created @ DeployEvent::DeployCreated { .. }) = &event.recorded.event
-                    && let Some(line) = self.deploy_words(created)
-                {
-                    self.output.line(line);
-                }
-            }
+        let Ok(end) = self.log.end(self.deploy).await else { return };
+        let Ok(first) = self.log.tail(self.deploy, 0, 1).await else { return };
+        self.after = end;
+        if let Some(TailEvent { recorded: Recorded { event: Event::Deploy(created), .. }, .. }) = first.first()
+            && let Some(line) = self.deploy_words(created)
+        {
+            self.output.line(line);
         }
     }
 
@@ -249,8 +248,23 @@ pub(super) fn account_text(account: &Account) -> String {
 
 /// Whether nothing moves any more until a human decides.
 fn waits(account: &Account) -> bool {
-    let moves = |status: &TenantStatus| status.is_claimable(account.direction);
-    account.census.contains_key(&TenantStatus::Stuck) && !account.census.keys().any(moves)
+    stands_still(account.census.keys(), account.direction)
+}
+
+/// The same of a deploy under way. One that has failures and has not turned moves: whoever drives it is about to decide.
+pub(super) fn waits_for_human(census: &Census, direction: Direction) -> bool {
+    direction == Direction::Unwind && stands_still(census.groups.keys().map(|(status, ..)| status), direction)
+}
+
+fn stands_still<'a>(statuses: impl Iterator<Item = &'a TenantStatus>, direction: Direction) -> bool {
+    let mut stuck = false;
+    for status in statuses {
+        stuck |= *status == TenantStatus::Stuck;
+        if status.is_claimable(direction) {
+            return false;
+        }
+    }
+    stuck
 }
 
 /// The command that comes next.

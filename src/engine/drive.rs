@@ -374,7 +374,7 @@ impl Driver {
                 epoch: self.epoch,
                 lock_timeout: limits.lock_timeout,
                 statement_timeout: limits.statement_timeout,
-                ledger_schema: None,
+                ledger_schema: self.tenant.target.ledger_schema.clone(),
             };
             self.session = Some(self.shared.gateway.open(&self.tenant, &opening).await?);
         }

@@ -93,6 +93,15 @@ pub enum EngineError {
         /// What was asked for.
         command: String,
     },
+    /// The code that drives tenants has panicked, and again.
+    #[error(
+        "Windlass met a defect of its own while driving tenant {tenant}, for the {}th time; it has stopped",
+        crate::base::limits::PANICS_MAX
+    )]
+    DriverPanicked {
+        /// The last one.
+        tenant: TenantId,
+    },
     /// Somebody holds the tenant.
     #[error("tenant {tenant} is being worked on at this moment; nothing was changed")]
     TenantBusy {
@@ -116,6 +125,7 @@ impl Coded for EngineError {
             EngineError::MissingUndo { .. } => Code::MissingUndo,
             EngineError::LostLog { .. } => Code::LostLog,
             EngineError::WrongState { .. } | EngineError::TenantBusy { .. } => Code::WrongState,
+            EngineError::DriverPanicked { .. } => Code::Defect,
             EngineError::NothingStuck { .. } => Code::NothingToRetry,
         }
     }
@@ -143,6 +153,7 @@ impl Coded for EngineError {
             EngineError::WrongState { deploy, .. } | EngineError::NothingStuck { deploy, .. } => {
                 Some(format!("windlass status {deploy}"))
             }
+            EngineError::DriverPanicked { .. } => Some("windlass resume".to_owned()),
             EngineError::TenantBusy { .. } => Some("the same command again, in a moment".to_owned()),
         }
     }

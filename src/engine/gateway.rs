@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::base::Coded;
 use crate::base::limits::{SURVEY_LOCK_TIMEOUT, SURVEY_STATEMENT_TIMEOUT};
+use crate::base::{Code, Coded as _};
 use crate::fleet::{SecretResolver, ServerBudgets, Tenant};
 use crate::saga::failure::ErrorClass;
 use crate::tenant::{Conn, Opening, Session, SessionError, Survey, Surveying};
@@ -33,22 +33,29 @@ pub trait Gateway: Send + Sync {
 pub struct RealGateway {
     resolver: SecretResolver,
     budgets: Arc<ServerBudgets>,
-    ledger_schema: Option<String>,
 }
 
 impl RealGateway {
     /// A gateway over these secrets and budgets.
     #[must_use]
-    pub fn new(resolver: SecretResolver, budgets: Arc<ServerBudgets>, ledger_schema: Option<String>) -> Self {
-        Self { resolver, budgets, ledger_schema }
+    pub fn new(resolver: SecretResolver, budgets: Arc<ServerBudgets>) -> Self {
+        Self { resolver, budgets }
     }
 
     async fn conn(&self, tenant: &Tenant) -> Result<(Conn, OwnedSemaphorePermit), SessionError> {
         let url = self.resolver.resolve(tenant).await.map_err(|error| {
-            SessionError::no_effect(&tenant.id, ErrorClass::Permanent, error.code(), error.to_string())
+            // Nothing about the tenant: a variable, a file or the catalog of this machine is not there now. It may be in a moment,
+            // and must not lower the fleet before that was tried.
+            SessionError::no_effect(&tenant.id, ErrorClass::Transient, error.code(), error.to_string())
         })?;
         let permit = self.budgets.acquire(&url.server()).await;
         Ok((Conn::new(tenant.id.clone(), url), permit))
+    }
+
+    async fn open_once(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
+        let (conn, permit) = self.conn(tenant).await?;
+        let session = crate::tenant::open(&conn, opening).await?;
+        Ok(OpenSession { session, permit: Some(permit) })
     }
 }
 
@@ -59,15 +66,18 @@ impl Gateway for RealGateway {
         let surveying = Surveying {
             lock_timeout: SURVEY_LOCK_TIMEOUT,
             statement_timeout: SURVEY_STATEMENT_TIMEOUT,
-            ledger_schema: self.ledger_schema.clone(),
+            ledger_schema: tenant.target.ledger_schema.clone(),
         };
         crate::tenant::survey(&conn, &surveying).await
     }
 
     async fn open(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
-        let (conn, permit) = self.conn(tenant).await?;
-        let opening = Opening { ledger_schema: self.ledger_schema.clone(), ..opening.clone() };
-        let session = crate::tenant::open(&conn, &opening).await?;
-        Ok(OpenSession { session, permit: Some(permit) })
+        match self.open_once(tenant, opening).await {
+            // The catalog's password was changed while the deploy ran: nothing has been done with the old one.
+            Err(error) if error.failure.code == Code::TenantDenied && self.resolver.refused(tenant).await => {
+                self.open_once(tenant, opening).await
+            }
+            result => result,
+        }
     }
 }

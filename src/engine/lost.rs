@@ -17,21 +17,30 @@ pub(super) struct Lost {
     pub(super) why: String,
 }
 
+/// Which tenants' fence rows are at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Those of the whole fleet.
+    Fleet,
+    /// Those of a selection, or of the tenants that had to be asked: how many others carry a mark is not known.
+    Part,
+}
+
 /// Looks through the fence rows of all surveyed tenants, `None` for a tenant without one; `known` says whether this log knows a
 /// deploy (and so keeps its end itself).
-pub(super) fn find(marks: &[Option<FenceMark>], known: impl Fn(DeployId) -> bool) -> Option<Lost> {
+pub(super) fn find(marks: &[Option<FenceMark>], seen: Seen, known: impl Fn(DeployId) -> bool) -> Option<Lost> {
     let mut by_deploy: BTreeMap<DeployId, Vec<&FenceMark>> = BTreeMap::new();
     for mark in marks.iter().flatten().filter(|mark| !known(mark.deploy)) {
         by_deploy.entry(mark.deploy).or_default().push(mark);
     }
     by_deploy.into_iter().find_map(|(deploy, of)| {
-        let why = unfinished(deploy, &of, marks)?;
+        let why = unfinished(deploy, &of, marks, seen)?;
         Some(Lost { deploy, marked: of.len(), why })
     })
 }
 
 /// Why the deploy cannot have ended, if it cannot.
-fn unfinished(deploy: DeployId, of: &[&FenceMark], all: &[Option<FenceMark>]) -> Option<String> {
+fn unfinished(deploy: DeployId, of: &[&FenceMark], all: &[Option<FenceMark>], seen: Seen) -> Option<String> {
     let count = |state| of.iter().filter(|mark| mark.state == state).count();
     let (open, done, undone) = (count(FenceState::Open), count(FenceState::Done), count(FenceState::Undone));
     if open > 0 {
@@ -45,7 +54,8 @@ fn unfinished(deploy: DeployId, of: &[&FenceMark], all: &[Option<FenceMark>]) ->
     // ordered by time, which is good enough for a warning that can be overridden, and for nothing else.
     let behind = all.iter().any(|mark| mark.as_ref().is_none_or(|mark| mark.deploy < deploy));
     let reached = u64::try_from(done).unwrap_or(u64::MAX);
-    (done > 0 && reached < planned && behind).then(|| format!("it has reached {done} of its {planned}"))
+    (seen == Seen::Fleet && done > 0 && reached < planned && behind)
+        .then(|| format!("it has reached {done} of its {planned}"))
 }
 
 #[cfg(test)]
@@ -62,7 +72,7 @@ mod tests {
     }
 
     fn why(marks: &[Option<FenceMark>]) -> Option<String> {
-        find(marks, |_| false).map(|lost| lost.why)
+        find(marks, Seen::Fleet, |_| false).map(|lost| lost.why)
     }
 
     #[test]
@@ -89,6 +99,14 @@ mod tests {
 
     #[test]
     fn a_deploy_that_this_log_knows_is_its_own_business() {
-        assert_eq!(find(&[Some(mark(1, 2, FenceState::Open))], |_| true), None);
+        assert_eq!(find(&[Some(mark(1, 2, FenceState::Open))], Seen::Fleet, |_| true), None);
+    }
+
+    #[test]
+    fn from_a_part_of_the_fleet_it_cannot_be_told_how_far_a_deploy_came() {
+        let marks = [Some(mark(1, 9, FenceState::Done)), None];
+        assert!(find(&marks, Seen::Fleet, |_| false).is_some());
+        assert_eq!(find(&marks, Seen::Part, |_| false), None);
+        assert!(find(&[Some(mark(1, 9, FenceState::Open))], Seen::Part, |_| false).is_some());
     }
 }

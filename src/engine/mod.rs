@@ -6,6 +6,7 @@
 mod drive;
 mod error;
 mod gateway;
+mod hands;
 mod lost;
 mod operate;
 mod prepare;

@@ -9,7 +9,8 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
-use super::{lost, waves};
+use super::lost::{self, Seen};
+use super::waves;
 use crate::base::limits::PREPARE_REFUSALS_MAX;
 use crate::base::{Code, DeployId, Digest, Epoch, TenantId, WorkerId};
 use crate::fleet::{Engine as Database, Tenant};
@@ -54,6 +55,8 @@ pub struct Request {
     pub workflow_text: String,
     /// The tenants, in the order in which they are to go.
     pub tenants: Vec<Tenant>,
+    /// Whether these are all tenants of the fleet.
+    pub whole_fleet: bool,
     /// Which of them are asked.
     pub survey: SurveyMode,
     /// Whether order counts.
@@ -157,7 +160,9 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
         return Err(refused(refusals, request.tenants.len()));
     }
     refuse_missing_undo(&request, tenants.iter().flat_map(|(_, _, pending)| pending))?;
-    refuse_lost_log(log, &request.disowned, tenants.iter().map(|(_, standing, _)| standing)).await?;
+    let all_asked = request.whole_fleet && tenants.iter().all(|(_, standing, _)| standing.survey.is_some());
+    let seen = if all_asked { Seen::Fleet } else { Seen::Part };
+    refuse_lost_log(log, &request.disowned, seen, tenants.iter().map(|(_, standing, _)| standing)).await?;
     let arrives_at = Digest::of(&request.release.to_bytes()?);
     freeze(request, tenants, &records, Some(arrives_at))
 }
@@ -364,6 +369,7 @@ fn refuse_missing_undo<'a>(request: &Request, pending: impl Iterator<Item = &'a 
 pub(super) async fn refuse_lost_log(
     log: &dyn Log,
     disowned: &BTreeSet<DeployId>,
+    seen: Seen,
     standings: impl Iterator<Item = &Standing>,
 ) -> Result<(), EngineError> {
     let marks: Vec<Option<FenceMark>> =
@@ -378,7 +384,7 @@ pub(super) async fn refuse_lost_log(
             Err(error) => return Err(error.into()),
         }
     }
-    match lost::find(&marks, |deploy| known.contains(&deploy)) {
+    match lost::find(&marks, seen, |deploy| known.contains(&deploy)) {
         None => Ok(()),
         Some(lost::Lost { deploy, marked, why }) => Err(EngineError::LostLog { deploy, marked, why }),
     }

@@ -6,6 +6,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
+use super::lost::Seen;
 use super::operate::fold;
 use super::prepare::{Prepared, Request, Standing, freeze, refuse_lost_log, refused};
 use super::run::deploy_events;
@@ -84,7 +85,7 @@ pub async fn prepare_rollback(
         return Err(refused(refusals, total));
     }
     tenants.sort_by(|(a, ..), (b, ..)| a.id.cmp(&b.id));
-    refuse_lost_log(log, &request.disowned, tenants.iter().map(|(_, standing, _)| standing)).await?;
+    refuse_lost_log(log, &request.disowned, Seen::Part, tenants.iter().map(|(_, standing, _)| standing)).await?;
     freeze(request, tenants, &records, None)
 }
 

@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, Id, JoinSet};
 
 use super::drive::{Driver, LetGo};
 use super::error::EngineError;
 use super::gateway::Gateway;
+use super::hands::{Ended, Hands};
 use super::prepare::dialect;
 use super::worker::is_dead;
 use crate::base::crash::{Point, point};
-use crate::base::limits::{HEARTBEAT, LEASE, POLL};
-use crate::base::{DeployId, Digest, Epoch, TenantId, WorkerId};
+use crate::base::limits::{LEASE, PANICS_MAX, POLL};
+use crate::base::{DeployId, Digest, Epoch, WorkerId};
 use crate::fleet::Engine as Database;
 use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
 use crate::release::{Dialect, Release};
@@ -26,6 +26,9 @@ use crate::saga::plan::Plan;
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::workflow::Workflow;
 use crate::step::{LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
+
+/// How often what several readings of the log say may fail to fit before it counts as damage.
+const MISFITS_MAX: u32 = 10;
 
 /// What an engine may use.
 #[derive(Debug, Clone, Copy)]
@@ -99,10 +102,17 @@ impl Shared {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes note of how the deploy stands. What several readers bring may arrive out of order; a direction is never taken back.
+    fn see(&self, summary: DeploySummary) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if summary.progress() >= view.progress() {
+            *view = summary;
+        }
+    }
+
     /// Reads the deploy's row again.
     pub(super) async fn refresh(&self) -> Result<(), LogError> {
-        let summary = self.log.deploy(self.deploy).await?.summary;
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = summary;
+        self.see(self.log.deploy(self.deploy).await?.summary);
         Ok(())
     }
 
@@ -142,42 +152,6 @@ pub(super) fn limits(plan: &Plan) -> Limits {
     Limits { lock_timeout: lock, statement_timeout: statement }
 }
 
-/// The tenants in hand.
-#[derive(Default)]
-struct InHand {
-    tasks: JoinSet<Result<LetGo, LogError>>,
-    of: BTreeMap<Id, TenantId>,
-    held: BTreeMap<TenantId, (Epoch, AbortHandle)>,
-}
-
-impl InHand {
-    fn take(
-        &mut self,
-        tenant: TenantId,
-        epoch: Epoch,
-        driver: impl Future<Output = Result<LetGo, LogError>> + Send + 'static,
-    ) {
-        let handle = self.tasks.spawn(driver);
-        self.of.insert(handle.id(), tenant.clone());
-        // A process that slept past its lease may be handed a tenant that it still has in hand: the old driver's epoch is over.
-        if let Some((_, before)) = self.held.insert(tenant, (epoch, handle)) {
-            before.abort();
-        }
-    }
-
-    fn ended(&mut self, id: Id) {
-        if let Some(tenant) = self.of.remove(&id)
-            && self.held.get(&tenant).is_some_and(|(_, handle)| handle.id() == id)
-        {
-            self.held.remove(&tenant);
-        }
-    }
-
-    fn abort_all(&mut self) {
-        self.tasks.abort_all();
-    }
-}
-
 impl Engine {
     /// An engine that writes to `log` as `worker`.
     #[must_use]
@@ -191,17 +165,16 @@ impl Engine {
     /// When the log fails, or does not read as one. The deploy is then as it was left, and can be resumed.
     pub async fn run(&self, deploy: DeployId, stop: watch::Receiver<Stop>) -> Result<Ending, EngineError> {
         for holder in self.log.holders(deploy).await? {
-            if holder != self.worker && is_dead(&holder) {
+            // What stands under our own name is left over from an earlier run of this process.
+            if holder == self.worker || is_dead(&holder) {
                 self.log.expel(deploy, &holder).await?;
             }
         }
         let shared = Arc::new(self.share(deploy, stop.clone()).await?);
-        let mut hand = InHand::default();
-        let ending = self.drive_all(&shared, deploy, stop, &mut hand).await;
-        // Whatever made us leave: no driver outlives its engine. Dropped sessions are ended by the servers, and found by the next
-        // holder before it acts.
-        hand.abort_all();
-        while hand.tasks.join_next().await.is_some() {}
+        let mut hands = Hands::new(Arc::clone(&self.log), deploy, self.worker.clone(), self.settings.lease);
+        let ending = self.drive_all(&shared, deploy, stop, &mut hands).await;
+        // Whatever made us leave: no driver outlives its engine.
+        hands.let_go().await;
         ending
     }
 
@@ -233,167 +206,202 @@ impl Engine {
         shared: &Arc<Shared>,
         deploy: DeployId,
         mut stop: watch::Receiver<Stop>,
-        hand: &mut InHand,
+        hands: &mut Hands,
     ) -> Result<Ending, EngineError> {
-        let mut heartbeat = tokio::time::interval(HEARTBEAT.min(self.settings.lease / 3));
-        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut alive = Instant::now();
-        let mut must_decide = true;
+        let mut look = Look::default();
+        let mut panics = 0;
         loop {
-            if must_decide {
-                if let Some(ending) = self.decide(shared, deploy, hand.tasks.is_empty()).await? {
-                    return Ok(ending);
+            let decided = look.is_due();
+            if decided {
+                let began = Instant::now();
+                match self.decide(shared, deploy, hands.is_empty()).await {
+                    Ok(Some(ending)) => return Ok(ending),
+                    Ok(None) => {}
+                    Err(error) => wait_if_busy(error)?,
                 }
-                must_decide = false;
+                look.done(began.elapsed());
             }
             let order = *stop.borrow();
-            if order == Stop::Now || (order == Stop::Drain && hand.tasks.is_empty()) {
+            if order == Stop::Now || (order == Stop::Drain && hands.is_empty()) {
                 return Ok(Ending::Stopped);
             }
-            let starved = order == Stop::Run && self.claim(shared, deploy, hand).await? == 0;
-            let pause = if starved && hand.tasks.is_empty() { self.pause(deploy).await? } else { POLL };
+            hands.give_back().await;
+            let starved = order == Stop::Run && self.claim(shared, deploy, hands).await? == 0;
+            if starved && hands.is_empty() && !decided {
+                // Nothing to do and nothing under way: what comes next is for the deploy to decide.
+                look.now();
+                continue;
+            }
+            let wake = if starved && hands.is_empty() { self.next_try(deploy).await? } else { look.at };
             tokio::select! {
-                biased;
-                Some(ended) = hand.tasks.join_next_with_id(), if !hand.tasks.is_empty() => {
-                    must_decide |= settle(hand, ended)?;
-                    while let Some(ended) = hand.tasks.try_join_next_with_id() {
-                        must_decide |= settle(hand, ended)?;
+                Some(ended) = hands.ended(), if !hands.is_empty() => {
+                    let mut next = Some(ended);
+                    while let Some(ended) = next {
+                        match ended? {
+                            Ended::LetGo(let_go) if calls_for_decision(let_go, shared.view().direction) => look.now(),
+                            Ended::LetGo(_) | Ended::Lost => {}
+                            Ended::Panicked(tenant) => {
+                                panics += 1;
+                                if panics >= PANICS_MAX {
+                                    return Err(EngineError::DriverPanicked { tenant });
+                                }
+                            }
+                        }
+                        next = hands.try_ended();
                     }
-                    must_decide |= hand.tasks.is_empty();
-                }
-                _ = heartbeat.tick() => {
-                    self.beat(deploy, hand, &mut alive).await;
                 }
                 // The sender lives as long as the process; should it go, nobody can ask us to stop any more.
                 Ok(()) = stop.changed() => {}
-                () = tokio::time::sleep(pause) => must_decide = true,
+                () = tokio::time::sleep_until(wake.min(look.at).into()) => {}
             }
         }
     }
 
-    /// Claims as many tenants as there is room for; so many were got.
-    async fn claim(&self, shared: &Arc<Shared>, deploy: DeployId, hand: &mut InHand) -> Result<usize, EngineError> {
-        let room = self.settings.concurrency.saturating_sub(hand.tasks.len());
+    /// Claims as many tenants as there is room for; so many were got. Drivers start under the direction that the log had in the
+    /// transaction of the claim: under an older one they would find nothing to do, let go, and be claimed again.
+    async fn claim(&self, shared: &Arc<Shared>, deploy: DeployId, hands: &mut Hands) -> Result<usize, EngineError> {
+        let room = self.settings.concurrency.saturating_sub(hands.len());
         if room == 0 {
             return Ok(0);
         }
-        let claims = self.log.claim(deploy, &self.worker, room, self.settings.lease).await?;
-        let got = claims.len();
-        for claim in claims {
+        let claims = match self.log.claim(deploy, &self.worker, room, self.settings.lease).await {
+            Ok(claims) => claims,
+            Err(error) => return wait_if_busy(error.into()).map(|()| 0),
+        };
+        shared.see(claims.summary);
+        let got = claims.tenants.len();
+        for claim in claims.tenants {
             let shared = Arc::clone(shared);
             let (tenant, epoch) = (claim.tenant.clone(), claim.epoch);
-            hand.take(tenant, epoch, async move { Driver::new(shared, claim).await?.run().await });
+            hands.take(tenant, epoch, async move { Driver::new(shared, claim).await?.run().await });
         }
         Ok(got)
     }
 
-    /// How long to wait when there is nothing to do: until the next retry is due, but never without looking what others wrote.
-    async fn pause(&self, deploy: DeployId) -> Result<Duration, EngineError> {
+    /// When the next tenant can be claimed, where nothing can be now.
+    async fn next_try(&self, deploy: DeployId) -> Result<Instant, EngineError> {
         let now = self.log.clock().now();
-        let next = self.log.next_ready(deploy).await?;
-        Ok(next.map_or(POLL, |at| now.until(at).clamp(Duration::from_millis(5), POLL)))
-    }
-
-    /// Prolongs our leases, and drops the tenants that are no longer ours. A worker that cannot reach the log for most of a lease
-    /// drops everything: its successor may be at work already.
-    async fn beat(&self, deploy: DeployId, hand: &mut InHand, alive: &mut Instant) {
-        let before: Vec<(TenantId, Epoch)> =
-            hand.held.iter().map(|(tenant, (epoch, _))| (tenant.clone(), *epoch)).collect();
-        match self.log.heartbeat(deploy, &self.worker, self.settings.lease).await {
-            Ok(held) => {
-                *alive = Instant::now();
-                for (tenant, epoch) in before {
-                    let Some((_, handle)) = hand.held.get(&tenant).filter(|_| held.get(&tenant) != Some(&epoch)) else {
-                        continue;
-                    };
-                    if !handle.is_finished() {
-                        tracing::warn!(%tenant, %epoch, "the lease is lost; letting go");
-                        handle.abort();
-                    }
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no heartbeat");
-                if alive.elapsed() > self.settings.lease * 2 / 3 {
-                    hand.abort_all();
-                }
-            }
-        }
+        let next = match self.log.next_ready(deploy).await {
+            Ok(next) => next,
+            Err(error) => wait_if_busy(error.into()).map(|()| None)?,
+        };
+        // Not at once, even where its time has come meanwhile: a claim that gives nothing is not to be repeated without pause.
+        Ok(Instant::now() + next.map_or(POLL, |at| now.until(at)).max(Duration::from_millis(5)))
     }
 
     /// Appends whatever the deploy machine decides, until it waits. `Some`: the engine's work is over.
+    ///
+    /// Stream, census and heads are read one after the other, and others write meanwhile. An append says which end of the stream it
+    /// was decided on and is refused if there is a later one; what is put together from several readings and does not fit is put
+    /// together again, and counts as damage only when it stays so.
     async fn decide(&self, shared: &Shared, deploy: DeployId, idle: bool) -> Result<Option<Ending>, EngineError> {
+        let mut misfits = 0;
         loop {
             let state = DeployState::fold(&deploy_events(&*self.log, deploy).await?)?;
-            *shared.view.write().unwrap_or_else(PoisonError::into_inner) = state.summary().clone();
+            shared.see(state.summary().clone());
             let census = self.log.census(deploy).await?;
             let event = match state.next(&census, &shared.workflow.on_failure) {
                 Decision::Wait => return Ok(None),
                 Decision::WaitForHuman => return Ok(idle.then_some(Ending::Waiting)),
                 Decision::Rest => return Ok(state.summary().outcome.map(Ending::Finished)),
-                Decision::Append(event) => *event,
-                Decision::Unwind => {
-                    let cause = self.first_failure(deploy).await?;
-                    DeployEvent::DirectionSet { direction: Direction::Unwind, cause }
-                }
+                Decision::Append(event) => Ok(*event),
+                Decision::Unwind => self.first_failure(deploy).await?,
                 Decision::Seal => self.seal(deploy, &state).await?,
             };
-            if matches!(event, DeployEvent::DeployFinished { .. }) {
-                point(Point::BeforeFinish);
+            match event {
+                Ok(event) => {
+                    if matches!(event, DeployEvent::DeployFinished { .. }) {
+                        point(Point::BeforeFinish);
+                    }
+                    append_to_deploy(&*self.log, deploy, &self.worker, &state, event).await?;
+                }
+                Err(reason) => {
+                    misfits += 1;
+                    if misfits > MISFITS_MAX {
+                        let (place, reason) = (format!("deploy {deploy}"), reason.to_owned());
+                        return Err(LogError::Corrupt { place, reason }.into());
+                    }
+                }
             }
-            append_to_deploy(&*self.log, deploy, &self.worker, &state, event).await?;
         }
     }
 
-    /// Why the deploy turns: the first tenant, in its order, that failed for good.
-    async fn first_failure(&self, deploy: DeployId) -> Result<Cause, EngineError> {
+    /// Why the deploy turns: the first tenant, in its order, that failed for good. The inner error: what does not fit.
+    async fn first_failure(&self, deploy: DeployId) -> Result<Result<DeployEvent, &'static str>, LogError> {
         let statuses = vec![TenantStatus::Failed, TenantStatus::Stuck];
         let rows = self.log.tenants(deploy, &TenantQuery { statuses, after: None, limit: 1 }).await?;
-        let corrupt = |reason: &str| LogError::Corrupt { place: format!("deploy {deploy}"), reason: reason.to_owned() };
-        let row = rows.into_iter().next().ok_or_else(|| corrupt("the census counts a failure that no tenant has"))?;
-        let step = row.summary.step.ok_or_else(|| corrupt("a tenant has failed at no step"))?;
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(Err("the census counts a failure that no tenant has"));
+        };
+        let Some(step) = row.summary.step else { return Ok(Err("a tenant has failed at no step")) };
         let code = row.summary.code.unwrap_or(crate::base::Code::StepFailed);
         let failure = Failure::new(ErrorClass::Permanent, code, row.summary.message.unwrap_or_default());
-        Ok(Cause::TenantFailed { tenant: row.tenant, step, failure })
+        let cause = Cause::TenantFailed { tenant: row.tenant, step, failure };
+        Ok(Ok(DeployEvent::DirectionSet { direction: Direction::Unwind, cause }))
     }
 
-    async fn seal(&self, deploy: DeployId, state: &DeployState) -> Result<DeployEvent, EngineError> {
+    /// The seal over the streams as they ended. The inner error: what does not fit.
+    async fn seal(&self, deploy: DeployId, state: &DeployState) -> Result<Result<DeployEvent, &'static str>, LogError> {
         let mut heads = self.log.heads(deploy).await?.into_iter();
         let own = heads.next().map(|(_, seq, head)| (seq, head));
         let tenants: Vec<_> = heads.filter_map(|(tenant, seq, head)| Some((tenant?, seq, head))).collect();
-        match own {
+        Ok(match own {
             Some(own) if own.0 == state.seq() => Ok(DeployEvent::Sealed { root: chain::seal(deploy, own, &tenants) }),
-            _ => {
-                let reason = "the deploy's stream has grown after its end".to_owned();
-                Err(LogError::Corrupt { place: format!("deploy {deploy}"), reason }.into())
-            }
-        }
+            _ => Err("the deploy's stream has grown after its end"),
+        })
     }
 }
 
-/// What the end of a driver means: whether something must be decided. An error of the log ends the engine.
-fn settle(
-    hand: &mut InHand,
-    ended: Result<(Id, Result<LetGo, LogError>), tokio::task::JoinError>,
-) -> Result<bool, EngineError> {
-    match ended {
-        Ok((id, result)) => {
-            hand.ended(id);
-            Ok(match result? {
-                LetGo::At(status) => {
-                    matches!(status, TenantStatus::Failed | TenantStatus::Stuck | TenantStatus::Abandoned)
-                }
-                LetGo::Fenced => true,
-            })
+/// When the deploy machine is asked again.
+///
+/// It reads the deploy's stream and counts its tenants, which grows with the fleet: it is given a small part of the time only, however
+/// large the fleet is.
+struct Look {
+    at: Instant,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { at: Instant::now() }
+    }
+}
+
+impl Look {
+    /// A decision may take this part of the time: one in twenty.
+    const SHARE: u32 = 20;
+
+    fn is_due(&self) -> bool {
+        self.at <= Instant::now()
+    }
+
+    fn now(&mut self) {
+        self.at = Instant::now();
+    }
+
+    fn done(&mut self, took: Duration) {
+        self.at = Instant::now() + POLL.max(took * Self::SHARE);
+    }
+}
+
+/// A tenant that failed may turn the deploy, and nothing must start between its failure and the turn that can be helped. Once the
+/// deploy has turned, one more failure changes nothing that cannot wait for the next look.
+fn calls_for_decision(let_go: LetGo, direction: Direction) -> bool {
+    match let_go {
+        LetGo::At(status) => {
+            direction != Direction::Unwind && matches!(status, TenantStatus::Failed | TenantStatus::Stuck)
         }
-        // Aborted by a lost lease, or a defect of ours: either way the lease runs out, and whoever has it next probes.
-        Err(error) => {
-            hand.ended(error.id());
-            if error.is_panic() {
-                tracing::error!(%error, "a driver has panicked; its tenant will be taken up again");
-            }
-            Ok(true)
+        LetGo::Fenced => false,
+    }
+}
+
+/// A log that was busy for longer than its limit is asked again; any other error of the log ends the engine.
+fn wait_if_busy(error: EngineError) -> Result<(), EngineError> {
+    match error {
+        EngineError::Log(error @ LogError::Busy { .. }) => {
+            tracing::warn!(%error, "trying again");
+            Ok(())
         }
+        error => Err(error),
     }
 }
 

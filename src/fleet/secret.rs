@@ -76,6 +76,10 @@ pub trait SourceSecrets: Send + Sync {
     /// # Errors
     /// WL0003 when the source gives none for this tenant (any more); WL0204 when it cannot be read.
     async fn password(&self, tenant: &TenantId) -> Result<Secret, FleetError>;
+
+    /// The database refused what [`SourceSecrets::password`] gave: it may have been changed since. Whether asking again asks the
+    /// source again.
+    async fn refused(&self, tenant: &TenantId) -> bool;
 }
 
 /// Where `${env:NAME}` is looked up.
@@ -103,7 +107,8 @@ impl Variables {
     }
 }
 
-/// Turns templates into URLs, at the moment of use. Keeps nothing: a rotated secret is seen at the next connection.
+/// Turns templates into URLs, at the moment of use. Variables and files are read anew each time; what the fleet's source gives is
+/// kept in memory, and read anew where it is refused ([`SecretResolver::refused`]).
 #[derive(Clone, Default)]
 pub struct SecretResolver {
     variables: Variables,
@@ -137,6 +142,14 @@ impl SecretResolver {
     pub async fn resolve(&self, tenant: &Tenant) -> Result<ResolvedUrl, FleetError> {
         let subject = Subject::Tenant { id: tenant.id.clone() };
         tenant.target.url.resolve(&subject, &tenant.target, self).await
+    }
+
+    /// The tenant's database has refused the credentials. `true` where resolving again may give others.
+    pub async fn refused(&self, tenant: &Tenant) -> bool {
+        match &self.source {
+            Some(source) if tenant.target.url.asks_source() => source.refused(&tenant.id).await,
+            _ => false,
+        }
     }
 
     /// The values of those references that `wanted` says yes to.

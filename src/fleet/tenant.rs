@@ -52,4 +52,8 @@ pub struct Target {
     /// The tenant's schema, where tenants share a PostgreSQL database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// The schema of Windlass's own tables (PostgreSQL); none for the tenant's own. Part of where the tenant is, and so frozen with
+    /// its deploy: evidence that was written to one ledger must never be looked for in another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_schema: Option<String>,
 }

@@ -87,6 +87,11 @@ impl UrlTemplate {
         &self.0
     }
 
+    /// Whether a secret of it comes from the fleet's source.
+    pub(super) fn asks_source(&self) -> bool {
+        parse(&self.0, Columns::Literal).is_ok_and(|masked| masked.references.contains(&Reference::Source))
+    }
+
     pub(super) async fn resolve(
         &self,
         subject: &Subject,
@@ -177,7 +182,7 @@ impl SourceUrl {
             None => opened.freeze().map_err(fault)?,
         };
         let url = UrlTemplate::new(text).map_err(|error| Fault::url(error.reason).of(subject))?;
-        Ok(Frozen { target: Target { engine, url, schema }, place })
+        Ok(Frozen { target: Target { engine, url, schema, ledger_schema: None }, place })
     }
 
     /// The password that stands here in clear, or partly so; the rest of it resolved. What `${source}` means.

@@ -108,6 +108,15 @@ pub struct Claim {
     pub events: Vec<Recorded>,
 }
 
+/// What a worker was given.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// How the deploy stood in the transaction of the claim: the drivers act under nothing older.
+    pub summary: DeploySummary,
+    /// The tenants, in the deploy's order.
+    pub tenants: Vec<Claim>,
+}
+
 /// A deploy's header row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployRow {
@@ -229,23 +238,28 @@ pub trait Log: Send + Sync {
 
     /// Claims up to `limit` tenants that [`DeploySummary::admits`], whose `ready_at` has come and which nobody holds, in the
     /// deploy's order (stage, wave, then ordinal), each under a new epoch. A damaged stream among them fails the whole claim.
+    ///
+    /// A tenant whose last holder is this very worker is not among them, however long ago its lease ran out: the worker still has
+    /// it in hand, and gives it back ([`Log::release`]) before it takes it anew.
     async fn claim(
         &self,
         deploy: DeployId,
         worker: &WorkerId,
         limit: usize,
         lease: Duration,
-    ) -> Result<Vec<Claim>, LogError>;
+    ) -> Result<Claims, LogError>;
 
     /// Claims one tenant whatever its status, unless somebody holds it or the deploy has finished: for a human's decision.
     async fn claim_one(&self, stream: &StreamId, worker: &WorkerId, lease: Duration)
     -> Result<Option<Claim>, LogError>;
 
-    /// Prolongs all leases of a worker in this deploy that have not been taken over; gives those. Never shortens one.
+    /// Prolongs the leases that a worker names, as far as they have not been taken over or given back; gives those. Never
+    /// shortens one. A lease that the worker has forgotten runs out.
     async fn heartbeat(
         &self,
         deploy: DeployId,
         worker: &WorkerId,
+        held: &BTreeMap<TenantId, Epoch>,
         lease: Duration,
     ) -> Result<BTreeMap<TenantId, Epoch>, LogError>;
 
@@ -263,6 +277,9 @@ pub trait Log: Send + Sync {
 
     /// A whole stream; checked against its header's length and head.
     async fn read(&self, stream: &StreamId) -> Result<Vec<Recorded>, LogError>;
+
+    /// The position of a deploy's last event: where [`Log::tail`] has nothing more to give.
+    async fn end(&self, deploy: DeployId) -> Result<u64, LogError>;
 
     /// Events of a deploy after a position, in the order of the log.
     async fn tail(&self, deploy: DeployId, after: u64, limit: usize) -> Result<Vec<TailEvent>, LogError>;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::api::{
-    Append, Claim, DeployRow, LeaseAfter, Log, NewDeploy, NewTenant, RawEvent, RawStream, TailEvent, TenantQuery,
-    TenantRecord, TenantRow,
+    Append, Claim, Claims, DeployRow, LeaseAfter, Log, NewDeploy, NewTenant, RawEvent, RawStream, TailEvent,
+    TenantQuery, TenantRecord, TenantRow,
 };
 use super::error::{AppendError, CreateError, LogError};
 use super::rules::{self, Head};
@@ -281,13 +281,17 @@ impl Log for MemoryLog {
         worker: &WorkerId,
         limit: usize,
         lease: Duration,
-    ) -> Result<Vec<Claim>, LogError> {
+    ) -> Result<Claims, LogError> {
         let (now, mut state) = (self.clock.now(), self.state());
-        let free = state.deploy(deploy)?.admitted().filter(|(_, waits)| *waits <= now).map(|(row, _)| row);
+        let found = state.deploy(deploy)?;
+        let summary = found.row.summary.clone();
+        let free = found.admitted().filter(|(_, waits)| *waits <= now).map(|(row, _)| row);
+        let free = free.filter(|row| row.owner.as_ref() != Some(worker));
         let order = |row: &TenantRow| (row.summary.stage, row.summary.wave, row.ordinal);
         let free: BTreeSet<_> = free.map(order).collect();
         let free: Vec<usize> = free.into_iter().take(limit).map(|(_, _, ordinal)| position(ordinal)).collect();
-        state.take(deploy, &free, worker, now.plus(lease))
+        let tenants = state.take(deploy, &free, worker, now.plus(lease))?;
+        Ok(Claims { summary, tenants })
     }
 
     async fn claim_one(
@@ -310,16 +314,18 @@ impl Log for MemoryLog {
         &self,
         deploy: DeployId,
         worker: &WorkerId,
+        held: &BTreeMap<TenantId, Epoch>,
         lease: Duration,
     ) -> Result<BTreeMap<TenantId, Epoch>, LogError> {
         let (until, mut state) = (self.clock.now().plus(lease), self.state());
         state.deploy(deploy)?;
-        let held = state.deploys.get_mut(&deploy).into_iter().flat_map(|deploy| deploy.held_by(worker));
+        let ours = state.deploys.get_mut(&deploy).into_iter().flat_map(|deploy| deploy.held_by(worker));
+        let ours = ours.filter(|row| held.get(&row.tenant) == Some(&row.epoch));
         let prolong = |row: &mut TenantRow| {
             row.lease_until = row.lease_until.max(until);
             (row.tenant.clone(), row.epoch)
         };
-        Ok(held.map(prolong).collect())
+        Ok(ours.map(prolong).collect())
     }
 
     async fn release(&self, stream: &StreamId, epoch: Epoch) -> Result<(), LogError> {
@@ -359,6 +365,11 @@ impl Log for MemoryLog {
             Some(tenant) => deploy.raw(deploy.index(tenant)?),
         };
         rules::verify(&raw)
+    }
+
+    async fn end(&self, deploy: DeployId) -> Result<u64, LogError> {
+        let state = self.state();
+        Ok(state.deploy(deploy)?.tail.last_key_value().map_or(0, |(position, _)| *position))
     }
 
     async fn tail(&self, deploy: DeployId, after: u64, limit: usize) -> Result<Vec<TailEvent>, LogError> {

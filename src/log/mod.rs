@@ -9,8 +9,8 @@ mod rules;
 mod sqlite;
 
 pub use api::{
-    Append, Blob, Claim, DeployRow, LeaseAfter, Log, NewDeploy, NewTenant, RawEvent, RawStream, TailEvent, TenantQuery,
-    TenantRecord, TenantRow,
+    Append, Blob, Claim, Claims, DeployRow, LeaseAfter, Log, NewDeploy, NewTenant, RawEvent, RawStream, TailEvent,
+    TenantQuery, TenantRecord, TenantRow,
 };
 pub use error::{AppendError, CreateError, LogError};
 pub use memory::MemoryLog;

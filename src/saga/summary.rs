@@ -167,6 +167,12 @@ impl DeploySummary {
         }
     }
 
+    /// Grows with the stream: of two rows of one deploy, that with the greater progress is the later one.
+    #[must_use]
+    pub fn progress(&self) -> (bool, bool, bool, Option<(u32, u32)>) {
+        (self.seal.is_some(), self.outcome.is_some(), self.direction != Direction::Forward, self.open)
+    }
+
     /// Whether a tenant whose next step is in this stage and wave may be taken up.
     #[must_use]
     pub fn admits(&self, status: TenantStatus, stage: u32, wave: u32) -> bool {

@@ -14,14 +14,15 @@
 //!
 //! The line `? N` is the exit code, left out where it is 0; `? killed` where a signal ended it. `| grep TEXT` keeps the lines that hold
 //! the text, `| get /POINTER …` the named values of a JSON answer. Built in are `sql FILE STATEMENTS`, `write FILE <<EOF`, `rm`, `cp`,
-//! `mv`, `ln` (a hard link) and `ls`; `set NAME COMMAND` keeps what a command prints for `$NAME` in later ones. Ids, digests, moments, durations, the folder and the user are replaced by `[id]`, `[digest]`,
+//! `mv`, `ln` (a hard link) and `ls`; `set NAME COMMAND` keeps what a command prints for `$NAME` in later ones, `$DIR` is the folder.
+//! Ids, digests, moments, durations, the folder and the user are replaced by `[id]`, `[digest]`,
 //! `[time]`, `[span]`, `[dir]` and `[who]`. The text runs from the top; the commands share nothing but the folder.
 //!
 //! `WINDLASS_BLESS=1 cargo test --all-features --test it cases` writes what is into the files as what is expected: read the
 //! difference before you commit it.
 
 mod archive;
-mod redact;
+pub mod redact;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -67,6 +68,7 @@ cases! {
     changed_migration
     deploy
     deploy_again_connects_to_nobody
+    deploy_of_another_fleet
     disown_without_need
     doctor
     doctor_finds
@@ -100,6 +102,7 @@ cases! {
     plan_undo_quality
     postgres_log
     release_show
+    resume_after_the_end
     resume_without_need
     retry_that_fails_again
     retry_with_nothing_stuck
@@ -139,6 +142,7 @@ cases! {
     fleet_busy
     lost_log
     resume_after_a_kill
+    resume_without_its_secret
     rollback_of_an_unfinished_deploy
     unwind_after_a_kill
 }
@@ -165,7 +169,7 @@ async fn check(name: &str) {
     }
     let mut answers = Vec::new();
     let mut report = String::new();
-    let mut names = BTreeMap::new();
+    let mut names = BTreeMap::from([("DIR".to_owned(), project.path().display().to_string())]);
     for step in &archive.steps {
         let answer = run(&project, step, &mut names).await;
         if answer != step.answer {

@@ -3,9 +3,13 @@
 // Panicking is how a test speaks, and a test's own helpers are part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod audit;
 mod cases;
+mod crash;
 mod docs;
 mod engine;
+mod examples;
 mod log;
+mod postgres;
 mod support;
 mod tenant;

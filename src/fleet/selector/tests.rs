@@ -10,7 +10,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 fn tenant(id: &str) -> Tenant {
     let url = UrlTemplate::new("sqlite:///x.db").unwrap();
-    let target = Target { engine: Engine::Sqlite, url, schema: None };
+    let target = Target { engine: Engine::Sqlite, url, schema: None, ledger_schema: None };
     Tenant { id: TenantId::new(id).unwrap(), target, labels: BTreeMap::new() }
 }
 

@@ -15,7 +15,8 @@ use crate::fleet::secret::{Secret, SecretResolver, SourceSecrets};
 use crate::fleet::url::SourceUrl;
 
 /// Answers `${source}` by reading the source again: once, when the first password is asked for, and again when a tenant is
-/// missing from the last reading, for it may have been born since. Never more often than every [`SOURCE_REREAD_MIN`].
+/// missing from the last reading, for it may have been born since, or when its password is refused, for it may have been changed.
+/// Never more often than every [`SOURCE_REREAD_MIN`].
 pub struct RereadSource {
     source: Source,
     resolver: SecretResolver,
@@ -67,5 +68,16 @@ impl SourceSecrets for RereadSource {
         };
         let password = url.clear_password(&subject, &self.base_dir, &self.resolver).await?;
         password.ok_or_else(|| gone(format!("{} gives no password for it any more", self.source)))
+    }
+
+    async fn refused(&self, _tenant: &TenantId) -> bool {
+        let mut last = self.last.lock().await;
+        let now = self.clock.now();
+        // A reading this young is as good as one of now; and many tenants refused at once read the source once.
+        let old = last.as_ref().is_some_and(|reading| reading.at.until(now) >= SOURCE_REREAD_MIN);
+        if old {
+            *last = None;
+        }
+        old
     }
 }

@@ -78,6 +78,27 @@ async fn a_clear_password_is_looked_up_again_and_a_tenant_born_later_is_found() 
 }
 
 #[tokio::test]
+async fn a_password_that_was_refused_is_read_anew_but_not_by_every_tenant_at_once() {
+    let dir = catalog(TENANTS).await;
+    let source = query("SELECT id, url FROM tenants", None);
+    let clock = Arc::new(ManualClock::at(Timestamp(0)));
+    let secrets = Arc::new(RereadSource::new(source.clone(), resolver(), dir.path().to_owned(), clock.clone()));
+    let globex = read(&source, dir.path()).await.unwrap().remove(1);
+    let resolver = resolver().with_source(secrets);
+    assert_eq!(resolver.resolve(&globex).await.unwrap().expose(), "postgres://app:hunter2@db/globex");
+
+    run(&dir, "UPDATE tenants SET url = 'postgres://app:r0tated@db/globex' WHERE id = 'globex'").await;
+    assert!(
+        !resolver.refused(&globex).await,
+        "the reading is fresh: the password is wrong, and asking again would not help"
+    );
+    clock.advance(SOURCE_REREAD_MIN);
+    assert!(resolver.refused(&globex).await);
+    assert_eq!(resolver.resolve(&globex).await.unwrap().expose(), "postgres://app:r0tated@db/globex");
+    assert!(!resolver.refused(&globex).await);
+}
+
+#[tokio::test]
 async fn a_template_makes_the_url_from_columns_and_keeps_the_password_column_out_of_the_labels() {
     let dir = catalog(
         "CREATE TABLE t (id, host, port, db, pw, schema);

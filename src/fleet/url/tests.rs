@@ -15,6 +15,10 @@ impl SourceSecrets for Gives {
     async fn password(&self, _tenant: &TenantId) -> Result<Secret, FleetError> {
         Ok(self.0.clone())
     }
+
+    async fn refused(&self, _tenant: &TenantId) -> bool {
+        false
+    }
 }
 
 fn resolver(variables: &[(&str, &str)]) -> SecretResolver {

@@ -13,7 +13,7 @@ use super::append::expect_rows;
 use super::fault::Fault;
 use super::rows::{self, StoredDeploy, StoredTenant, deploy_columns, json, tenant_columns};
 use crate::base::{DeployId, Epoch, TenantId, Timestamp, WorkerId};
-use crate::log::{Claim, LogError, RawEvent, RawStream, rules};
+use crate::log::{Claim, Claims, LogError, RawEvent, RawStream, rules};
 use crate::saga::event::{Recorded, StreamId};
 
 /// Whoever wants leases, and for how long.
@@ -58,7 +58,7 @@ pub(super) async fn claim(
     holder: &Holder,
     limit: usize,
     now: Timestamp,
-) -> Result<Vec<Claim>, Fault> {
+) -> Result<Claims, Fault> {
     let deploy = deploy(connection, id).await?;
     let (statuses, (stage, wave)) = rules::admitted(&deploy.row.summary);
     let mut free = Vec::new();
@@ -70,7 +70,7 @@ pub(super) async fn claim(
             tenant_columns!(),
             " FROM tenants INDEXED BY tenants_standing \
               WHERE deploy = ?1 AND status = ?2 AND (stage, wave) <= (?3, ?4) \
-                AND lease_until <= ?5 AND (ready_at IS NULL OR ready_at <= ?5 OR NOT ?7) \
+                AND lease_until <= ?5 AND owner IS NOT ?7 AND (ready_at IS NULL OR ready_at <= ?5 OR NOT ?8) \
               ORDER BY stage, wave, ordinal LIMIT ?6"
         ))
         .bind(deploy.key)
@@ -79,6 +79,7 @@ pub(super) async fn claim(
         .bind(wave)
         .bind(now.0)
         .bind(rows::int(limit))
+        .bind(holder.worker.as_str())
         .bind(rules::waits_its_time(&deploy.row.summary, status))
         .fetch_all(&mut *connection)
         .await?;
@@ -88,7 +89,8 @@ pub(super) async fn claim(
     }
     free.sort_by_key(|tenant| (tenant.row.summary.stage, tenant.row.summary.wave, tenant.row.ordinal));
     free.truncate(limit);
-    take(connection, &deploy, free, holder, now).await
+    let tenants = take(connection, &deploy, free, holder, now).await?;
+    Ok(Claims { summary: deploy.row.summary, tenants })
 }
 
 pub(super) async fn claim_one(
@@ -217,24 +219,29 @@ pub(super) async fn heartbeat(
     connection: &mut SqliteConnection,
     id: DeployId,
     holder: &Holder,
+    held: &BTreeMap<TenantId, Epoch>,
     now: Timestamp,
 ) -> Result<BTreeMap<TenantId, Epoch>, Fault> {
     let deploy = deploy(connection, id).await?;
-    let held = sqlx::query("SELECT tenant, epoch FROM tenants WHERE deploy = ?1 AND owner = ?2")
+    let found = sqlx::query("SELECT key, tenant, epoch FROM tenants WHERE deploy = ?1 AND owner = ?2")
         .bind(deploy.key)
         .bind(holder.worker.as_str())
         .fetch_all(&mut *connection)
         .await?;
-    let held: Result<BTreeMap<_, _>, Fault> =
-        held.iter().map(|row| Ok((rows::tenant_id(row)?, Epoch(rows::unsigned(row, "epoch")?)))).collect();
-    let held = held?;
-    sqlx::query("UPDATE tenants SET lease_until = max(lease_until, ?3) WHERE deploy = ?1 AND owner = ?2")
-        .bind(deploy.key)
-        .bind(holder.worker.as_str())
+    let (mut keys, mut still) = (Vec::new(), BTreeMap::new());
+    for row in &found {
+        let (tenant, epoch) = (rows::tenant_id(row)?, Epoch(rows::unsigned(row, "epoch")?));
+        if held.get(&tenant) == Some(&epoch) {
+            keys.push(row.try_get::<i64, _>("key")?);
+            still.insert(tenant, epoch);
+        }
+    }
+    sqlx::query("UPDATE tenants SET lease_until = max(lease_until, ?2) WHERE key IN (SELECT value FROM json_each(?1))")
+        .bind(json(&keys)?)
         .bind(now.plus(holder.lease).0)
         .execute(connection)
         .await?;
-    Ok(held)
+    Ok(still)
 }
 
 pub(super) async fn release(connection: &mut SqliteConnection, stream: &StreamId, epoch: Epoch) -> Result<(), Fault> {

@@ -88,6 +88,15 @@ async fn events(connection: &mut SqliteConnection, deploy: i64, tenant: i64) -> 
     found.iter().map(rows::raw_event).collect()
 }
 
+pub(super) async fn end(connection: &mut SqliteConnection, id: DeployId) -> Result<u64, Fault> {
+    let deploy = lease::deploy(connection, id).await?;
+    let row = sqlx::query("SELECT coalesce(max(position), 0) AS position FROM events WHERE deploy = ?1")
+        .bind(deploy.key)
+        .fetch_one(connection)
+        .await?;
+    rows::unsigned(&row, "position")
+}
+
 pub(super) async fn tail(
     connection: &mut SqliteConnection,
     id: DeployId,

@@ -18,8 +18,8 @@ use super::writer::{Command, Reply, Writer};
 use crate::base::limits::LOG_QUEUE_MAX;
 use crate::base::{Clock, DeployId, Digest, Epoch, LogId, Seq, TenantId, Timestamp, WorkerId};
 use crate::log::{
-    Append, AppendError, Claim, CreateError, DeployRow, Log, LogError, NewDeploy, RawStream, TailEvent, TenantQuery,
-    TenantRecord, TenantRow, rules,
+    Append, AppendError, Claim, Claims, CreateError, DeployRow, Log, LogError, NewDeploy, RawStream, TailEvent,
+    TenantQuery, TenantRecord, TenantRow, rules,
 };
 use crate::saga::event::{Recorded, StreamId};
 use crate::saga::summary::Census;
@@ -133,7 +133,7 @@ impl Log for SqliteLog {
         worker: &WorkerId,
         limit: usize,
         lease: Duration,
-    ) -> Result<Vec<Claim>, LogError> {
+    ) -> Result<Claims, LogError> {
         let holder = Holder { worker: worker.clone(), lease };
         self.ask(|reply| Command::Claim { deploy, holder, limit, reply }).await
     }
@@ -152,10 +152,11 @@ impl Log for SqliteLog {
         &self,
         deploy: DeployId,
         worker: &WorkerId,
+        held: &BTreeMap<TenantId, Epoch>,
         lease: Duration,
     ) -> Result<BTreeMap<TenantId, Epoch>, LogError> {
-        let holder = Holder { worker: worker.clone(), lease };
-        self.ask(|reply| Command::Heartbeat { deploy, holder, reply }).await
+        let (held, holder) = (held.clone(), Holder { worker: worker.clone(), lease });
+        self.ask(|reply| Command::Heartbeat { deploy, holder, held, reply }).await
     }
 
     async fn release(&self, stream: &StreamId, epoch: Epoch) -> Result<(), LogError> {
@@ -179,6 +180,10 @@ impl Log for SqliteLog {
 
     async fn read(&self, stream: &StreamId) -> Result<Vec<Recorded>, LogError> {
         question!(self, |connection| read::stream(connection, stream))
+    }
+
+    async fn end(&self, deploy: DeployId) -> Result<u64, LogError> {
+        question!(self, |connection| read::end(connection, deploy))
     }
 
     async fn tail(&self, deploy: DeployId, after: u64, limit: usize) -> Result<Vec<TailEvent>, LogError> {

@@ -17,7 +17,7 @@ use super::{append, create, lease};
 use crate::base::crash::{self, Point};
 use crate::base::limits::GROUP_COMMIT_APPENDS_MAX;
 use crate::base::{Clock, DeployId, Epoch, Seq, TenantId, WorkerId};
-use crate::log::{Append, AppendError, Claim, CreateError, LogError, NewDeploy};
+use crate::log::{Append, AppendError, Claim, Claims, CreateError, LogError, NewDeploy};
 use crate::saga::event::StreamId;
 
 /// Where an answer goes.
@@ -27,11 +27,33 @@ pub(super) type Reply<T, E = LogError> = oneshot::Sender<Result<T, E>>;
 pub(super) enum Command {
     Append(Append, Reply<Seq, AppendError>),
     Create(Box<NewDeploy>, Reply<(), CreateError>),
-    Claim { deploy: DeployId, holder: Holder, limit: usize, reply: Reply<Vec<Claim>> },
-    ClaimOne { stream: StreamId, holder: Holder, reply: Reply<Option<Claim>> },
-    Heartbeat { deploy: DeployId, holder: Holder, reply: Reply<BTreeMap<TenantId, Epoch>> },
-    Release { stream: StreamId, epoch: Epoch, reply: Reply<()> },
-    Expel { deploy: DeployId, worker: WorkerId, reply: Reply<u64> },
+    Claim {
+        deploy: DeployId,
+        holder: Holder,
+        limit: usize,
+        reply: Reply<Claims>,
+    },
+    ClaimOne {
+        stream: StreamId,
+        holder: Holder,
+        reply: Reply<Option<Claim>>,
+    },
+    Heartbeat {
+        deploy: DeployId,
+        holder: Holder,
+        held: BTreeMap<TenantId, Epoch>,
+        reply: Reply<BTreeMap<TenantId, Epoch>>,
+    },
+    Release {
+        stream: StreamId,
+        epoch: Epoch,
+        reply: Reply<()>,
+    },
+    Expel {
+        deploy: DeployId,
+        worker: WorkerId,
+        reply: Reply<u64>,
+    },
 }
 
 /// An answer that waits for the commit.
@@ -200,8 +222,8 @@ impl Writer {
                 let claim = lease::claim_one(connection, &stream, &holder, now).await;
                 answers.add_or_abandon(site, reply, claim)
             }
-            Command::Heartbeat { deploy, holder, reply } => {
-                let held = lease::heartbeat(connection, deploy, &holder, now).await;
+            Command::Heartbeat { deploy, holder, held, reply } => {
+                let held = lease::heartbeat(connection, deploy, &holder, &held, now).await;
                 answers.add_or_abandon(site, reply, held)
             }
             Command::Release { stream, epoch, reply } => {

@@ -86,9 +86,9 @@ impl Archive {
     pub fn with(&self, answers: &[Answer]) -> String {
         let mut text = self.head.clone();
         for (step, Answer { text: output, exit }) in self.steps.iter().zip(answers) {
-            let _ = write!(text, "{}$ {}\n", step.comment, step.command);
+            let _ = writeln!(text, "{}$ {}", step.comment, step.command);
             if let Some(input) = &step.input {
-                let _ = write!(text, "{input}EOF\n");
+                let _ = writeln!(text, "{input}EOF");
             }
             text.push_str(output);
             if exit != "0" {
@@ -118,7 +118,7 @@ fn script<'a>(path: &Path, lines: &mut impl Iterator<Item = (&'a str, usize)>) -
             steps.push(Step { comment: std::mem::take(&mut comment), line: number, command, input, answer });
         } else if let Some(step) = steps.last_mut() {
             match line.strip_prefix("? ") {
-                Some(exit) => step.answer.exit = exit.trim_end().to_owned(),
+                Some(exit) => exit.trim_end().clone_into(&mut step.answer.exit),
                 None => step.answer.text.push_str(line),
             }
         } else {

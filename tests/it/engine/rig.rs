@@ -129,7 +129,7 @@ impl Rig {
             std::fs::write(dir.path().join(format!("{name}.db")), b"").unwrap();
         }
         let resolver = SecretResolver::new(Variables::Process);
-        let real = RealGateway::new(resolver, Arc::new(ServerBudgets::new(8, [])), None);
+        let real = RealGateway::new(resolver, Arc::new(ServerBudgets::new(8, [])));
         let gateway = Arc::new(Tampered { real, on_apply: Mutex::default(), on_open: Mutex::default() });
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock)));
         let rig = Self { dir, log, gateway, workflow: WORKFLOW.to_owned(), names: names.to_vec() };
@@ -163,6 +163,7 @@ impl Rig {
             workflow: Workflow::parse("t.toml", &self.workflow).unwrap(),
             workflow_text: self.workflow.clone(),
             tenants: source.read(&SecretResolver::new(Variables::Process), self.dir.path()).await.unwrap(),
+            whole_fleet: true,
             survey: SurveyMode::Unknown,
             out_of_order: OutOfOrder::Refuse,
             disowned: BTreeSet::new(),
@@ -195,7 +196,7 @@ impl Rig {
     pub async fn run(&self, deploy: DeployId) -> Ending {
         let (_keep, stop) = watch::channel(Stop::Run);
         let run = self.engine("w");
-        tokio::time::timeout(Duration::from_secs(60), run.run(deploy, stop)).await.unwrap().unwrap()
+        tokio::time::timeout(Duration::from_mins(1), run.run(deploy, stop)).await.unwrap().unwrap()
     }
 
     pub async fn deploy(&self) -> (DeployId, Ending) {

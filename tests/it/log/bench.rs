@@ -184,7 +184,7 @@ impl Bench {
     }
 
     pub async fn claim(&self, deploy: DeployId, name: &str, limit: usize) -> Vec<Claim> {
-        self.log.claim(deploy, &worker(name), limit, LEASE).await.unwrap()
+        self.log.claim(deploy, &worker(name), limit, LEASE).await.unwrap().tenants
     }
 
     /// The names that a claim hands out.

@@ -39,6 +39,9 @@ conformance! {
     a_turn_ends_the_wait_for_another_try
     a_lease_that_has_run_out_is_taken_over_under_a_new_epoch
     a_heartbeat_prolongs_what_is_held_and_tells_what_is_lost
+    a_lease_that_its_holder_has_forgotten_runs_out
+    a_worker_is_not_handed_what_it_still_holds
+    a_claim_tells_how_the_deploy_stands
     a_lease_given_back_is_free_at_once
     a_stale_release_does_nothing
     an_expelled_worker_holds_nothing
@@ -49,6 +52,7 @@ conformance! {
     a_record_of_another_target_says_nothing_about_the_release
     the_census_equals_a_recount
     the_tail_is_whole_ordered_and_resumable
+    the_end_of_a_deploy_is_where_its_tail_has_nothing_more
     blobs_are_kept_once_under_their_digest
     raw_and_read_agree
     deploys_are_listed_newest_first
@@ -327,16 +331,57 @@ async fn a_heartbeat_prolongs_what_is_held_and_tells_what_is_lost(bench: Bench) 
     let deploy = bench.open(&["a", "b"]).await;
     bench.claim(deploy, "w", 2).await;
     bench.clock.advance(Duration::from_secs(10));
-    let held = bench.log.heartbeat(deploy, &worker("w"), LEASE).await.unwrap();
-    assert_eq!(held, BTreeMap::from([(tenant_id("a"), Epoch(1)), (tenant_id("b"), Epoch(1))]));
+    let both = BTreeMap::from([(tenant_id("a"), Epoch(1)), (tenant_id("b"), Epoch(1))]);
+    assert_eq!(bench.log.heartbeat(deploy, &worker("w"), &both, LEASE).await.unwrap(), both);
     bench.clock.advance(Duration::from_secs(10));
     assert!(bench.claim(deploy, "thief", 2).await.is_empty(), "the heartbeat prolonged nothing");
     bench.clock.advance(Duration::from_secs(5));
     assert_eq!(bench.claimed(deploy, "thief", 1).await, ["a"]);
     // The lease of b has run out too, but nobody took it: it is still good, and good again for longer.
-    let held = bench.log.heartbeat(deploy, &worker("w"), LEASE).await.unwrap();
+    let held = bench.log.heartbeat(deploy, &worker("w"), &both, LEASE).await.unwrap();
     assert_eq!(held, BTreeMap::from([(tenant_id("b"), Epoch(1))]));
     assert!(bench.claim(deploy, "thief", 2).await.is_empty());
+}
+
+/// A worker that has lost track of a tenant (its driver died) must not keep it for ever.
+async fn a_lease_that_its_holder_has_forgotten_runs_out(bench: Bench) {
+    let deploy = bench.open(&["a", "b"]).await;
+    bench.claim(deploy, "w", 2).await;
+    let only_a = BTreeMap::from([(tenant_id("a"), Epoch(1)), (tenant_id("b"), Epoch(7))]);
+    bench.clock.advance(Duration::from_secs(10));
+    let held = bench.log.heartbeat(deploy, &worker("w"), &only_a, LEASE).await.unwrap();
+    assert_eq!(held, BTreeMap::from([(tenant_id("a"), Epoch(1))]));
+    bench.clock.advance(Duration::from_secs(5));
+    assert_eq!(bench.claimed(deploy, "v", 2).await, ["b"]);
+}
+
+/// A process that slept past its lease still has its tenants in hand: handing it one of them again would drive it twice.
+async fn a_worker_is_not_handed_what_it_still_holds(bench: Bench) {
+    let deploy = bench.open(&["a", "b"]).await;
+    let claim = bench.claim(deploy, "w", 1).await.remove(0);
+    bench.clock.advance(LEASE * 2);
+    assert_eq!(bench.claimed(deploy, "w", 9).await, ["b"]);
+    bench.log.release(&claim.stream, claim.epoch).await.unwrap();
+    assert_eq!(bench.claimed(deploy, "w", 9).await, ["a"]);
+}
+
+async fn a_claim_tells_how_the_deploy_stands(bench: Bench) {
+    let deploy = bench.open(&["a"]).await;
+    assert_eq!(bench.log.claim(deploy, &worker("w"), 1, LEASE).await.unwrap().summary.direction, Direction::Forward);
+    let row = bench.log.deploy(deploy).await.unwrap();
+    bench.deploy_event(deploy, unwind()).await;
+    let claims = bench.log.claim(deploy, &worker("v"), 1, LEASE).await.unwrap();
+    assert_eq!(claims.summary, bench.log.deploy(deploy).await.unwrap().summary);
+    assert_ne!(claims.summary, row.summary);
+}
+
+async fn the_end_of_a_deploy_is_where_its_tail_has_nothing_more(bench: Bench) {
+    let (first, second) = (bench.open(&["a"]).await, bench.create("other", vec![new_tenant("a")]).await);
+    for deploy in [first, second] {
+        let last = bench.log.tail(deploy, 0, 100).await.unwrap().last().unwrap().position;
+        assert_eq!(bench.log.end(deploy).await.unwrap(), last);
+        assert!(bench.log.tail(deploy, last, 100).await.unwrap().is_empty());
+    }
 }
 
 async fn a_lease_given_back_is_free_at_once(bench: Bench) {

@@ -33,7 +33,7 @@ async fn claimed(log: &SqliteLog, fleet: &str, tenants: usize) -> Vec<Claim> {
     log.create_deploy(new).await.unwrap();
     let wave = windlass::saga::event::DeployEvent::WaveOpened { stage: 0, wave: 0 };
     log.append(append_to_deploy(id, 1, wave)).await.unwrap();
-    log.claim(id, &worker("w"), tenants, LEASE).await.unwrap()
+    log.claim(id, &worker("w"), tenants, LEASE).await.unwrap().tenants
 }
 
 fn start(claim: &Claim, seen: u64) -> windlass::log::Append {

@@ -1,4 +1,6 @@
 //! Helpers of the tests: private servers, temporary projects, the real binary.
 
+#[cfg(feature = "crash-points")]
+pub mod oracle;
 pub mod postgres;
 pub mod project;

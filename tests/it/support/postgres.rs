@@ -4,6 +4,7 @@
 //! A keeper process holds it: when the test process ends, in whatever way, a pipe closes, and the keeper stops the server and
 //! removes the folder. So a killed test run leaves nothing behind, and no destructor has to run.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -23,7 +24,8 @@ const KNOCK: Duration = Duration::from_millis(20);
 /// How many ports are tried: between finding one free and using it, somebody else may.
 const PORTS_TRIED_MAX: u32 = 5;
 
-const SUPERUSER_PASSWORD: &str = "super-secret";
+/// The password of the role `postgres`.
+pub const SUPERUSER_PASSWORD: &str = "super-secret";
 /// The password of the role `app`, which owns the tests' databases. No message may ever contain it.
 pub const APP_PASSWORD: &str = "app-s3cr3t";
 
@@ -53,7 +55,6 @@ pub enum Durability {
 pub struct PrivatePostgres {
     dir: PathBuf,
     binaries: PathBuf,
-    durability: Durability,
     port: u16,
     server: u32,
     keeper: Child,
@@ -95,8 +96,12 @@ impl PrivatePostgres {
         let made = initdb.current_dir(&dir).output().unwrap();
         assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
 
-        let (port, server, keeper) = launch(&dir, &binaries, durability).await;
-        let it = Self { dir, binaries, durability, port, server, keeper, databases: AtomicU32::new(0) };
+        // In the file, not on the command line: there it can be changed while the server runs.
+        let mut settings = OpenOptions::new().append(true).open(dir.join("data/postgresql.conf")).unwrap();
+        writeln!(settings, "fsync = {}", if durability == Durability::Fsync { "on" } else { "off" }).unwrap();
+
+        let (port, server, keeper) = launch(&dir, &binaries).await;
+        let it = Self { dir, binaries, port, server, keeper, databases: AtomicU32::new(0) };
         let role = format!("CREATE ROLE app LOGIN PASSWORD '{APP_PASSWORD}'");
         it.admin().await.execute_all(&role).await;
         it
@@ -137,7 +142,7 @@ impl PrivatePostgres {
 
     /// Starts the server again, on another port, after [`PrivatePostgres::kill9`].
     pub async fn restart(&mut self) {
-        let (port, server, keeper) = launch(&self.dir, &self.binaries, self.durability).await;
+        let (port, server, keeper) = launch(&self.dir, &self.binaries).await;
         (self.port, self.server, self.keeper) = (port, server, keeper);
     }
 
@@ -188,10 +193,10 @@ fn superuser_url(port: u16, database: &str) -> String {
 }
 
 /// Starts a server on a cluster, and waits until it answers.
-async fn launch(dir: &Path, binaries: &Path, durability: Durability) -> (u16, u32, Child) {
+async fn launch(dir: &Path, binaries: &Path) -> (u16, u32, Child) {
     for _ in 0..PORTS_TRIED_MAX {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (server, keeper) = spawn(dir, binaries, durability, port);
+        let (server, keeper) = spawn(dir, binaries, port);
         let deadline = Instant::now() + READY_WITHIN;
         while Path::new(&format!("/proc/{server}")).exists() && !is_zombie(server) {
             if PgConnection::connect(&superuser_url(port, "postgres")).await.is_ok() {
@@ -207,14 +212,13 @@ async fn launch(dir: &Path, binaries: &Path, durability: Durability) -> (u16, u3
     panic!("the private PostgreSQL does not start: {}", log_of(dir));
 }
 
-fn spawn(dir: &Path, binaries: &Path, durability: Durability, port: u16) -> (u32, Child) {
+fn spawn(dir: &Path, binaries: &Path, port: u16) -> (u32, Child) {
     let server = unprivileged_command(&binaries.join("postgres"));
     let mut keeper = Command::new("sh");
     keeper.arg("-c").arg(KEEPER).arg("keeper").arg(dir).arg(server.get_program()).args(server.get_args());
     keeper.arg("-D").arg(dir.join("data")).arg("-p").arg(port.to_string());
-    let fsync = if durability == Durability::Fsync { "fsync=on" } else { "fsync=off" };
     for setting in
-        ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300", "shared_buffers=64MB", fsync]
+        ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300", "shared_buffers=64MB"]
     {
         keeper.arg("-c").arg(setting);
     }

@@ -59,8 +59,21 @@ impl Project {
 
     /// The binary, ready to be run in this folder: nothing of the tester's own environment reaches its output.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        command.current_dir(self.path()).env("USER", USER).env_remove("CI").env_remove("WINDLASS_LOG");
+        self.command_of(env!("CARGO_BIN_EXE_windlass"))
+    }
+
+    /// Another program, ready to be run in this folder, for which the binary is in the PATH.
+    pub fn command_of(&self, program: &str) -> Command {
+        let binary = Path::new(env!("CARGO_BIN_EXE_windlass")).parent().unwrap();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([binary.to_owned()].into_iter().chain(std::env::split_paths(&path))).unwrap();
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.path())
+            .env("PATH", path)
+            .env("USER", USER)
+            .env_remove("CI")
+            .env_remove("WINDLASS_LOG");
         command
     }
 

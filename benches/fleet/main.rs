@@ -1,0 +1,162 @@
+//! What a deploy costs: Windlass beside the bare work, in the same run, over fleets that are alike.
+//!
+//! `cargo bench --bench fleet` runs all of it; `cargo bench --bench fleet -- --help` says how to run less.
+
+// Panicking is how a benchmark says that there is nothing to measure.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod engine;
+mod floor;
+mod noop;
+#[path = "../../tests/it/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests, whose server it is, ask more of it")]
+mod postgres;
+mod project;
+mod release;
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use engine::{Engine, Fleet};
+
+/// Measures deploys: floor, Windlass, floor, Windlass …
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Tenants of a fleet; 50 and 200 where nothing is said
+    #[arg(long)]
+    tenants: Vec<usize>,
+    /// Pairs of runs per fleet size
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// What the tenants are; both where nothing is said
+    #[arg(long, value_enum)]
+    engine: Option<Kind>,
+    /// Tenants that are driven at a time, by either side
+    #[arg(long, default_value_t = 8)]
+    concurrency: usize,
+    /// Tenants of the fleet that has nothing to do; 0 leaves this part out
+    #[arg(long, default_value_t = 1000)]
+    noop: usize,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+/// One line of the table.
+struct Line {
+    engine: &'static str,
+    tenants: usize,
+    floor: Vec<Duration>,
+    windlass: Vec<Duration>,
+    first: Vec<Duration>,
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let sizes = if arguments.tenants.is_empty() { vec![50, 200] } else { arguments.tenants.clone() };
+    let mut lines = Vec::new();
+    let wanted = |kind| arguments.engine.is_none_or(|only| only == kind);
+    if wanted(Kind::Postgres) {
+        let mut engine = Engine::postgres().await;
+        for tenants in &sizes {
+            lines.push(compare(&mut engine, *tenants, &arguments).await);
+        }
+    }
+    let mut noop = None;
+    if wanted(Kind::Sqlite) {
+        let mut engine = Engine::sqlite().await;
+        for tenants in &sizes {
+            lines.push(compare(&mut engine, *tenants, &arguments).await);
+        }
+        if arguments.noop > 0 {
+            noop = Some(noop::measure(&mut engine, &arguments).await);
+        }
+    }
+    report(&lines, noop.as_ref());
+}
+
+async fn compare(engine: &mut Engine, tenants: usize, arguments: &Arguments) -> Line {
+    let mut line = Line { engine: engine.name(), tenants, floor: Vec::new(), windlass: Vec::new(), first: Vec::new() };
+    for round in 0..arguments.rounds {
+        let mut cpu = [Duration::ZERO; 2];
+        // Whoever goes second finds a warmer machine, or one that is still writing: they take turns.
+        for turn in 0..2 {
+            let fleet = engine.fleet(tenants).await;
+            let side = (round + turn) % 2;
+            let before = cpu_time();
+            if side == 0 {
+                line.floor.push(floor::run(&fleet.urls, arguments.concurrency).await);
+            } else {
+                windlass(&fleet, arguments, &mut line).await;
+            }
+            cpu[side] = cpu_time() - before;
+            fleet.prove().await;
+            engine.raze(fleet).await;
+        }
+        let (floor, windlass) = (line.floor[round], line.windlass[round]);
+        eprintln!(
+            "{}, {tenants} tenants, round {}: floor {} ms ({} ms of processor time), Windlass {} ms ({} ms)",
+            line.engine,
+            round + 1,
+            ms(floor),
+            ms(cpu[0]),
+            ms(windlass),
+            ms(cpu[1])
+        );
+    }
+    line
+}
+
+async fn windlass(fleet: &Fleet, arguments: &Arguments, line: &mut Line) {
+    project::write(fleet, arguments.concurrency);
+    let ran = project::windlass(fleet.folder.path(), &["deploy"]);
+    line.windlass.push(ran.took);
+    line.first.push(ran.until_first_move(fleet.folder.path()).await);
+}
+
+/// The processor time of this process and of those that it has started and seen end. What a database server does is not in it.
+fn cpu_time() -> Duration {
+    /// The unit of `/proc`: a hundredth of a second on every Linux.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(4).map(|field| field.parse::<u32>().unwrap()).sum();
+    TICK * ticks
+}
+
+fn report(lines: &[Line], noop: Option<&noop::Noop>) {
+    println!("\n| | tenants | floor | Windlass | ratio | first tenant moves after |");
+    println!("|---|--:|--:|--:|--:|--:|");
+    for Line { engine, tenants, floor, windlass, first } in lines {
+        let (floor, windlass, first) = (median(floor), median(windlass), median(first));
+        let ratio = windlass.as_secs_f64() / floor.as_secs_f64();
+        println!("| {engine} | {tenants} | {} ms | {} ms | {ratio:.2} | {} ms |", ms(floor), ms(windlass), ms(first));
+    }
+    if let Some(noop) = noop {
+        println!("\n{noop}");
+    }
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let given: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let given = if given.is_empty() { String::new() } else { format!(" -- {}", given.join(" ")) };
+    println!("\nMedians, on {cores} cores, by: cargo bench --bench fleet{given}");
+}
+
+/// The middle one.
+pub fn median(of: &[Duration]) -> Duration {
+    let mut sorted = of.to_vec();
+    sorted.sort();
+    sorted[sorted.len() / 2]
+}
+
+/// Whole milliseconds.
+pub fn ms(of: Duration) -> u128 {
+    of.as_millis()
+}

@@ -1,0 +1,2 @@
+DROP INDEX orders_of_customer;
+DROP TABLE orders;

@@ -1,0 +1,2 @@
+DROP INDEX customers_by_points;
+ALTER TABLE customers DROP COLUMN points;

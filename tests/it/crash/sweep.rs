@@ -1,0 +1,292 @@
+//! A deploy killed at one passage after the other.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use windlass::base::crash::Point;
+
+use super::fleet::{Engine, Fleet, TENANTS, Template, Way, passages};
+use crate::support::oracle::{self, Account, Sight};
+use crate::support::project::Ran;
+
+/// Deploys of one sweep that run side by side. Two sweeps run at a time on two cores.
+const SIDE_BY_SIDE: usize = 2;
+/// Every so many-th kill is followed by a second one, of the process that takes the deploy up.
+const KILLED_AGAIN_EVERY: usize = 3;
+/// Failures that are shown in full.
+const SHOWN_MAX: usize = 5;
+const KILL: i32 = 9;
+
+/// Which passages a process is killed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chosen {
+    All,
+    /// Of every point the first, the middle and the last; all with `WINDLASS_LONG=1`.
+    FirstMiddleLast,
+    /// So many, drawn; all with `WINDLASS_LONG=1`.
+    Drawn(usize),
+}
+
+/// The n-th passage of a point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Passage {
+    point: String,
+    nth: usize,
+}
+
+impl Passage {
+    fn setting(&self) -> String {
+        format!("{}:{}", self.point, self.nth)
+    }
+}
+
+/// One fate of a deploy.
+#[derive(Debug)]
+struct Case {
+    kill: Passage,
+    /// Where the process that takes it up is killed.
+    again: Option<Passage>,
+}
+
+/// How often what happened.
+#[derive(Debug, Default)]
+struct Tally {
+    killed: usize,
+    killed_again: usize,
+    killed_again_at: BTreeMap<String, usize>,
+    not_reached: usize,
+    as_undisturbed: usize,
+    faults: Vec<String>,
+}
+
+/// What an undisturbed run passes, and leaves.
+struct Undisturbed {
+    passages: Vec<String>,
+    founded: i64,
+    sight: Sight,
+}
+
+/// Kills a deploy at passages of crash points, and judges where it is once it has been taken up again.
+pub(super) fn sweep(engine: Engine, way: Way, concurrency: usize, chosen: Chosen) {
+    let begun = Instant::now();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (template, undisturbed) = runtime().block_on(async {
+        let template = Template::new(engine, way, concurrency).await;
+        let undisturbed = undisturbed(&template).await;
+        (template, undisturbed)
+    });
+    assert_points_are_passed(way, &undisturbed);
+    let cases = cases(&undisturbed.passages, chosen);
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                runtime().block_on(async {
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(case) = cases.get(at) else { return };
+                        run(&template, &undisturbed, at, case, &tally).await;
+                    }
+                });
+            });
+        }
+    });
+    runtime().block_on(template.remove());
+    let tally = tally.into_inner().unwrap();
+    report(engine, way, concurrency, &cases, &tally, begun);
+    let shown = tally.faults.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("\n\n");
+    assert!(tally.faults.is_empty(), "{} of {} went wrong:\n{shown}", tally.faults.len(), cases.len());
+    assert!(tally.killed > 0, "no process was killed");
+    assert_eq!(tally.as_undisturbed, cases.len());
+    if concurrency == 1 {
+        assert!(tally.killed_again_at.contains_key(Point::AfterProbe.name()), "no resume was killed after a probe");
+    }
+}
+
+async fn undisturbed(template: &Template) -> Undisturbed {
+    let fleet = template.copy("calm").await;
+    let founded = oracle::deploys(&fleet.log()).await;
+    assert_eq!(founded, i64::try_from(TENANTS.len()).unwrap());
+    let before = fleet.sight().await;
+    let counted = fleet.project.at("passages");
+    let output = fleet.command(&["deploy"]).env("WINDLASS_CRASH_COUNT", &counted).output().unwrap();
+    Ran::of(output).ends_with(template.way.exit());
+    let sight = fleet.sight().await;
+    match template.way {
+        Way::Unwind => assert_eq!(before, sight, "{}", before.difference(&sight)),
+        Way::Forward => assert_is_the_release(template.engine, &sight),
+    }
+    assert_eq!(faults(template.way, &fleet, &sight).await, Vec::<String>::new());
+    let passages = passages(&counted);
+    fleet.remove().await;
+    Undisturbed { passages, founded, sight }
+}
+
+/// The undisturbed run is what the others are held against, so it is held against sums done by hand: every tenant's customers began
+/// with 2 and 5 visits, had 1 added once and were tripled once.
+fn assert_is_the_release(engine: Engine, sight: &Sight) {
+    for (tenant, _) in TENANTS {
+        for (id, email, visits) in [(1, "ann", 9), (2, "bob", 18)] {
+            let row = match engine {
+                Engine::Sqlite => format!("row of customers: {id}, '{email}', {visits}, 7"),
+                Engine::Postgres => format!("row of customers: ({id},{email},{visits},7)"),
+            };
+            assert!(sight.0[tenant].contains(&row), "{tenant}: no {row:?} in {:#?}", sight.0[tenant]);
+        }
+    }
+}
+
+/// Every point is passed by an undisturbed run in its direction, but for one: what is looked for has been announced by a process that
+/// is no more, so a probe takes a second process. That point is where resumes are killed.
+fn assert_points_are_passed(way: Way, undisturbed: &Undisturbed) {
+    for point in Point::ALL {
+        let passed = undisturbed.passages.iter().any(|name| name == point.name());
+        let expected = match point {
+            Point::AfterProbe => false,
+            Point::BeforeUndoEffect | Point::InsideUndoEffect | Point::AfterUndoEffect => way == Way::Unwind,
+            _ => true,
+        };
+        assert_eq!(passed, expected, "{}: {:?}", point.name(), undisturbed.passages);
+    }
+}
+
+/// The passages in their order, numbered, and cut down to the chosen ones.
+fn cases(passages: &[String], chosen: Chosen) -> Vec<Case> {
+    let nth = |upto: usize| passages[..=upto].iter().filter(|point| **point == passages[upto]).count();
+    let chosen = if std::env::var_os("WINDLASS_LONG").is_some() { Chosen::All } else { chosen };
+    let mut draw = Draw(0x005e_ed0f_77ad_1a55);
+    let wanted: Vec<usize> = match chosen {
+        Chosen::All => (0..passages.len()).collect(),
+        Chosen::FirstMiddleLast => (0..passages.len())
+            .filter(|at| {
+                let of = passages.iter().filter(|point| **point == passages[*at]).count();
+                [1, of.div_ceil(2), of].contains(&nth(*at))
+            })
+            .collect(),
+        Chosen::Drawn(number) => (0..number).map(|_| draw.below(passages.len())).collect(),
+    };
+    let case = |(number, at): (usize, usize)| {
+        let kill = Passage { point: passages[at].clone(), nth: nth(at) };
+        let leaves_doubt = kill.point.ends_with("effect") || kill.point == Point::AfterOpen.name();
+        let again = if leaves_doubt {
+            Some(Passage { point: Point::AfterProbe.name().to_owned(), nth: 1 })
+        } else {
+            (number % KILLED_AGAIN_EVERY == 0).then(|| {
+                // Roughly what is still ahead: the process that goes on passes much of what the first would have passed.
+                let to = at + draw.below(passages.len() - at);
+                let ahead = passages[at..=to].iter().filter(|point| **point == passages[to]).count();
+                Passage { point: passages[to].clone(), nth: ahead }
+            })
+        };
+        Case { kill, again }
+    };
+    wanted.into_iter().enumerate().map(case).collect()
+}
+
+async fn run(template: &Template, undisturbed: &Undisturbed, at: usize, case: &Case, tally: &Mutex<Tally>) {
+    let fleet = template.copy(&format!("n{at}")).await;
+    let mut story = Vec::new();
+    let killed = kill(fleet.command(&["deploy"]), &case.kill, &mut story);
+    let mut ended = !killed;
+    let mut killed_again = false;
+    if let Some(again) = case.again.as_ref().filter(|_| killed) {
+        let command = fleet.command(&[goes_on(&fleet, undisturbed).await]);
+        killed_again = kill(command, again, &mut story);
+        ended = !killed_again;
+    }
+    if !ended {
+        let command = goes_on(&fleet, undisturbed).await;
+        let ran = fleet.run(&[command]);
+        story.push(format!("{command}: {ran:?}"));
+    }
+    // However many processes it took, the last one answers as one that was never disturbed.
+    let answered = story.last().is_some_and(|told| told.contains(&format!("code: Some({})", template.way.exit())));
+    let sight = fleet.sight().await;
+    let mut wrong = faults(template.way, &fleet, &sight).await;
+    if !answered {
+        wrong.push(format!("the last process did not end with {}", template.way.exit()));
+    }
+    if sight != undisturbed.sight {
+        wrong.push(format!("the fleet is not as after an undisturbed run:\n{}", undisturbed.sight.difference(&sight)));
+    }
+    fleet.remove().await;
+    let mut tally = tally.lock().unwrap();
+    tally.killed += usize::from(killed);
+    tally.not_reached += usize::from(!killed);
+    if let Some(again) = case.again.as_ref().filter(|_| killed_again) {
+        tally.killed_again += 1;
+        *tally.killed_again_at.entry(again.point.clone()).or_default() += 1;
+    }
+    if wrong.is_empty() {
+        tally.as_undisturbed += 1;
+    } else {
+        tally.faults.push(format!("{case:?}\n{}\n{}", wrong.join("\n"), story.join("\n")));
+    }
+}
+
+/// What takes a killed deploy up: `resume` if there is something in the log, the same command if not.
+async fn goes_on(fleet: &Fleet, undisturbed: &Undisturbed) -> &'static str {
+    if oracle::deploys(&fleet.log()).await > undisturbed.founded { "resume" } else { "deploy" }
+}
+
+/// Runs a command that dies at a passage; whether it did.
+fn kill(mut command: Command, at: &Passage, story: &mut Vec<String>) -> bool {
+    let output = command.env("WINDLASS_CRASH_AT", at.setting()).output().unwrap();
+    let killed = output.status.signal() == Some(KILL);
+    story.push(format!("killed at {}: {:?}", at.setting(), Ran::of(output)));
+    killed
+}
+
+/// What is wrong with a deploy that has ended.
+async fn faults(way: Way, fleet: &Fleet, sight: &Sight) -> Vec<String> {
+    let mut faults = Account::read(&fleet.log()).await.faults(way.outcome());
+    let verified = fleet.run(&["audit", "verify"]);
+    if verified.code != Some(0) {
+        faults.push(format!("audit verify: {verified:?}"));
+    }
+    if sight.0.values().any(Vec::is_empty) {
+        faults.push("a tenant is empty".to_owned());
+    }
+    faults
+}
+
+/// Straight to the file descriptor, since a test's own output is shown only when it fails.
+fn report(engine: Engine, way: Way, concurrency: usize, cases: &[Case], tally: &Tally, begun: Instant) {
+    let mut points: Vec<&str> = cases.iter().map(|case| case.kill.point.as_str()).collect();
+    points.extend(tally.killed_again_at.keys().map(String::as_str));
+    points.sort_unstable();
+    points.dedup();
+    let side_by_side = if concurrency > 1 { format!(", {concurrency} tenants at a time") } else { String::new() };
+    let what = format!("{engine:?} {way:?}").to_lowercase();
+    let _ = writeln!(
+        std::io::stderr(),
+        "crash points: {what}{side_by_side}: {} points, {} passages, {} killed ({} not reached), {} killed again while resuming, \
+         {} ended as an undisturbed run, {:.0} s",
+        points.len(),
+        cases.len(),
+        tally.killed,
+        tally.not_reached,
+        tally.killed_again,
+        tally.as_undisturbed,
+        begun.elapsed().as_secs_f64(),
+    );
+}
+
+/// A reproducible draw: `SplitMix64`.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        usize::try_from(mixed % bound as u64).unwrap()
+    }
+}
