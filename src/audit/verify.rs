@@ -74,8 +74,8 @@ pub async fn verify(log: &dyn Log, deploy: DeployId) -> Result<Report, LogError>
 struct Walked {
     events: Vec<Event>,
     whole: bool,
-    /// Length and head before the seal, for the deploy's own stream.
-    before_seal: Option<(Seq, Digest)>,
+    /// Length and head before the end, and the end, for the deploy's own stream.
+    end: Option<(Seq, Digest, Digest)>,
 }
 
 struct Check {
@@ -97,7 +97,7 @@ impl Check {
         let mut head = Some(chain::genesis(&stream.stream));
         let mut expected = Seq(1);
         let mut events = Vec::with_capacity(stream.events.len());
-        let mut before_seal = None;
+        let mut end = None;
         for raw in &stream.events {
             self.report.events += 1;
             while expected < raw.seq {
@@ -118,8 +118,9 @@ impl Check {
                 self.find(Code::ChainBroken, tenant, Some(raw.seq), message);
             }
             if let Ok(recorded) = recorded {
-                if matches!(recorded.event, Event::Deploy(DeployEvent::Sealed { .. })) {
-                    before_seal = head.map(|head| (Seq(raw.seq.0.saturating_sub(1)), head));
+                if let Event::Deploy(DeployEvent::DeployFinished { outcome, account }) = &recorded.event {
+                    let digest = chain::end_digest(*outcome, account);
+                    end = head.map(|head| (Seq(raw.seq.0.saturating_sub(1)), head, digest));
                 }
                 events.push(recorded.event);
             }
@@ -133,7 +134,7 @@ impl Check {
         } else if head.is_some_and(|head| head != stream.head) {
             self.find(Code::ChainBroken, tenant, Some(length), "the header's head is not that of the last event");
         }
-        Walked { events, whole: self.report.findings.len() == found_before, before_seal }
+        Walked { events, whole: self.report.findings.len() == found_before, end }
     }
 
     /// Reads every file that the events refer to; the log checks each against its digest.
@@ -189,13 +190,18 @@ impl Check {
         });
         let head = |stream: &RawStream| Some((stream.stream.tenant.clone()?, stream.last_seq, stream.head));
         let tenants: Vec<(TenantId, Seq, Digest)> = raw.iter().filter_map(head).collect();
-        match (sealed, own.before_seal) {
-            (Some(root), Some(head)) if chain::seal(self.deploy, head, &tenants) != root => {
+        match (sealed, own.end) {
+            (Some(root), Some((seq, head, end))) if chain::seal(self.deploy, (seq, head), end, &tenants) != root => {
                 let message = "the streams are not those that were sealed when the deploy ended";
                 self.find(Code::SealBroken, None, None, message);
             }
             (None, _) if row.summary.seal.is_some() => {
                 self.find(Code::SealBroken, None, None, "the deploy's row says that it is sealed, and no event does");
+            }
+            (None, Some(_)) => {
+                let message =
+                    "the deploy has ended and is not sealed: both are written at once, so the seal was cut off";
+                self.find(Code::SealBroken, None, None, message);
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
 use crate::saga::deploy::DeployState;
 use crate::saga::event::{Actor, Cause, DeployEvent, Direction, Event, Resolution, StreamId, TenantEvent};
 use crate::saga::plan::Plan;
-use crate::saga::summary::{Place, TenantStatus};
+use crate::saga::summary::TenantStatus;
 use crate::saga::tenant::{StepState, TenantState};
 
 /// Who says so, and why.
@@ -37,7 +37,7 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
         }
         let cause = Cause::Operator { actor: word.actor.clone(), reason: word.reason.clone() };
         let event = DeployEvent::DirectionSet { direction: Direction::Unwind, cause };
-        if append_to_deploy(log, deploy, &word.by, &state, event).await? {
+        if append_to_deploy(log, deploy, &word.by, &state, vec![event]).await? {
             return Ok(true);
         }
     }
@@ -115,7 +115,7 @@ async fn settle_one(
         epoch: claim.epoch,
         events: vec![Event::Tenant(event)],
         summary: Some(after.summary(&plan)),
-        place: Place::Unknown,
+        place: after.place(&plan),
         lease: LeaseAfter::Release,
         by: word.by.clone(),
     };
