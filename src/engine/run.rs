@@ -12,7 +12,7 @@ use super::error::EngineError;
 use super::gateway::Gateway;
 use super::prepare::dialect;
 use super::worker::is_dead;
-use crate::base::crash::{Point, point};
+use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{HEARTBEAT, LEASE, POLL};
 use crate::base::{DeployId, Digest, Epoch, TenantId, WorkerId};
 use crate::fleet::Engine as Database;
@@ -38,7 +38,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { concurrency: 16, lease: LEASE }
+        Self { concurrency: 16, lease: lease(LEASE) }
     }
 }
 
