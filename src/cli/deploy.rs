@@ -46,7 +46,7 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
     let mut ready = Some(context.request(&args.selection, &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
     loop {
-        if await_free_fleet(context, &*log, args.wait).await? == Waited::Yes {
+        if await_free_fleet(context, &log, args.wait).await? == Waited::Yes {
             ready = None;
         }
         // The fleet may be another by now.
@@ -75,11 +75,20 @@ enum Waited {
 }
 
 /// Refuses early, before every tenant is asked, when another deploy is under way; the log refuses again when it is created.
-async fn await_free_fleet(context: &Context, log: &dyn Log, wait: bool) -> Result<Waited, Failure> {
+///
+/// A process can die after it has written its deploy's end and before the seal. Nobody resumes what has ended, so whoever is next
+/// seals it.
+async fn await_free_fleet(context: &Context, log: &Arc<dyn Log>, wait: bool) -> Result<Waited, Failure> {
     let mut waited = Waited::No;
     loop {
-        let newest = log.deploys(Some(&context.config.name), 1).await?;
-        let Some(busy) = newest.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(waited) };
+        let Some(busy) = log.deploys(Some(&context.config.name), 1).await?.pop() else { return Ok(waited) };
+        if busy.summary.outcome.is_some() {
+            if busy.summary.seal.is_none() {
+                let (_, stop) = watch::channel(Stop::Run);
+                engine(context, log).run(busy.id, stop).await?;
+            }
+            return Ok(waited);
+        }
         if !wait {
             return Err(CreateError::FleetBusy { fleet: busy.fleet, deploy: busy.id }.into());
         }
@@ -117,7 +126,7 @@ async fn create(log: &dyn Log, found: Prepared, trigger: Trigger) -> Result<Depl
 
 pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    await_free_fleet(context, &*log, false).await?;
+    await_free_fleet(context, &log, false).await?;
     let of = context.which(&*log, Some(&args.deploy)).await?.id;
     let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
     let request = context.request(&selection, &[]).await?;
@@ -155,6 +164,11 @@ pub(super) enum Tells {
     New,
 }
 
+fn engine(context: &Context, log: &Arc<dyn Log>) -> Engine {
+    let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
+    Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings)
+}
+
 /// Drives a deploy to its end, showing how it goes.
 pub(super) async fn drive(
     context: &Context,
@@ -164,8 +178,7 @@ pub(super) async fn drive(
 ) -> Result<Exit, Failure> {
     let (tell, stop) = watch::channel(Stop::Run);
     let signals = tokio::spawn(listen(tell, context.output.json));
-    let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
-    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings);
+    let engine = engine(context, log);
     let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
     if tells == Tells::New {
         follower.catch_up().await;

@@ -7,6 +7,7 @@
 mod fleet;
 mod judge;
 mod running;
+mod seal;
 mod server;
 mod signals;
 mod sweep;
