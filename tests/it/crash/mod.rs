@@ -6,6 +6,7 @@
 
 mod fleet;
 mod judge;
+mod judged;
 mod running;
 mod seal;
 mod server;
