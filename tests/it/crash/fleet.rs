@@ -21,19 +21,29 @@ pub(super) enum Way {
     Forward,
     /// `crow` refuses the last migration but one, and everyone is lowered.
     Unwind,
+    /// All of them have taken it, and it is taken back as a deploy of its own.
+    Rollback,
 }
 
 impl Way {
+    /// The command that is killed.
+    pub(super) fn command(self) -> &'static [&'static str] {
+        match self {
+            Self::Forward | Self::Unwind => &["deploy"],
+            Self::Rollback => &["rollback", "latest"],
+        }
+    }
+
     pub(super) fn exit(self) -> i32 {
         match self {
-            Self::Forward => 0,
+            Self::Forward | Self::Rollback => 0,
             Self::Unwind => 3,
         }
     }
 
     pub(super) fn outcome(self) -> &'static str {
         match self {
-            Self::Forward => "completed",
+            Self::Forward | Self::Rollback => "completed",
             Self::Unwind => "unwound",
         }
     }
@@ -119,6 +129,8 @@ impl Gate {
 pub(super) struct Template {
     pub(super) engine: Engine,
     pub(super) way: Way,
+    /// What the tenants held when they had been founded.
+    pub(super) founded: Sight,
     concurrency: usize,
     project: Project,
     /// What the names of its databases on the server begin with.
@@ -164,7 +176,11 @@ impl Template {
                 founding.run(&["deploy", "--only", tenant]).ends_with(0);
             }
         }
-        Self { engine, way, concurrency, project: founding.project, databases, server }
+        let founded = founding.sight().await;
+        if way == Way::Rollback {
+            founding.run(&["deploy"]).ends_with(0);
+        }
+        Self { engine, way, founded, concurrency, project: founding.project, databases, server }
     }
 
     /// A copy under a name of its own.

@@ -10,8 +10,8 @@ pub(super) struct Undisturbed {
     /// The crash points in the order in which they were passed.
     pub(super) passages: Vec<String>,
     /// Deploys in the log before this one.
-    founded: i64,
-    before: Sight,
+    earlier: i64,
+    founded: Sight,
     after: Sight,
 }
 
@@ -20,27 +20,27 @@ impl Undisturbed {
     pub(super) async fn run(template: &Template) -> Self {
         let way = template.way;
         let fleet = template.copy("calm").await;
-        let founded = oracle::deploys(&fleet.log()).await;
-        assert_eq!(founded, i64::try_from(TENANTS.len()).unwrap());
-        let before = fleet.sight().await;
+        let earlier = oracle::deploys(&fleet.log()).await;
         let counted = fleet.project.at("passages");
-        let output = fleet.command(&["deploy"]).env("WINDLASS_CRASH_COUNT", &counted).output().unwrap();
+        let output = fleet.command(way.command()).env("WINDLASS_CRASH_COUNT", &counted).output().unwrap();
         Ran::of(output).ends_with(way.exit());
         let passages = std::fs::read_to_string(&counted).unwrap().lines().map(str::to_owned).collect();
         let after = fleet.sight().await;
         match way {
-            Way::Unwind => assert_eq!(before, after, "{}", before.difference(&after)),
+            Way::Unwind | Way::Rollback => {
+                assert_eq!(template.founded, after, "{}", template.founded.difference(&after));
+            }
             Way::Forward => assert_is_the_release(template.engine, &after),
         }
-        let undisturbed = Self { way, passages, founded, before, after };
+        let undisturbed = Self { way, passages, earlier, founded: template.founded.clone(), after };
         undisturbed.assert_same_end(&fleet).await;
         fleet.remove().await;
         undisturbed
     }
 
     /// What takes a killed deploy up: `resume` if there is something in the log, the same command if not.
-    pub(super) async fn goes_on(&self, fleet: &Fleet) -> &'static str {
-        if oracle::deploys(&fleet.log()).await > self.founded { "resume" } else { "deploy" }
+    pub(super) async fn goes_on(&self, fleet: &Fleet) -> &'static [&'static str] {
+        if oracle::deploys(&fleet.log()).await > self.earlier { &["resume"] } else { self.way.command() }
     }
 
     /// How another run's end differs from that of the undisturbed one; empty where it does not.
@@ -55,7 +55,7 @@ impl Undisturbed {
 
     /// Where the fleet was given up on its way, it is as it was before the deploy.
     pub(super) async fn assert_lowered(&self, fleet: &Fleet) {
-        assert_eq!(faults(fleet, Way::Unwind.outcome(), &self.before).await, Vec::<String>::new());
+        assert_eq!(faults(fleet, Way::Unwind.outcome(), &self.founded).await, Vec::<String>::new());
     }
 }
 

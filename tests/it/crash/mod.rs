@@ -55,3 +55,9 @@ fn deploys_of_many_tenants_at_a_time_that_are_killed_complete_or_lower_everyone(
         }
     }
 }
+
+#[test]
+fn a_rollback_that_is_killed_takes_everyone_back() {
+    sweep(Engine::Sqlite, Way::Rollback, 1, Chosen::FirstMiddleLast);
+    sweep(Engine::Postgres, Way::Rollback, 4, Chosen::Drawn(15));
+}

@@ -151,18 +151,18 @@ fn cases(passages: &[String], chosen: Chosen) -> Vec<Case> {
 async fn run(template: &Template, undisturbed: &Undisturbed, at: usize, case: &Case, tally: &Mutex<Tally>) {
     let fleet = template.copy(&format!("n{at}")).await;
     let mut story = Vec::new();
-    let killed = kill(fleet.command(&["deploy"]), &case.kill, &mut story);
+    let killed = kill(fleet.command(template.way.command()), &case.kill, &mut story);
     let mut ended = !killed;
     let mut killed_again = false;
     if let Some(again) = case.again.as_ref().filter(|_| killed) {
-        let command = fleet.command(&[undisturbed.goes_on(&fleet).await]);
+        let command = fleet.command(undisturbed.goes_on(&fleet).await);
         killed_again = kill(command, again, &mut story);
         ended = !killed_again;
     }
     if !ended {
         let command = undisturbed.goes_on(&fleet).await;
-        let ran = fleet.run(&[command]);
-        story.push(format!("{command}: {ran:?}"));
+        let ran = fleet.run(command);
+        story.push(format!("{command:?}: {ran:?}"));
     }
     // However many processes it took, the last one answers as one that was never disturbed.
     let answered = story.last().is_some_and(|told| told.contains(&format!("code: Some({})", template.way.exit())));
