@@ -12,7 +12,7 @@ use super::gateway::Gateway;
 use super::hands::{Ended, Hands};
 use super::prepare::dialect;
 use super::worker::is_dead;
-use crate::base::crash::{Point, point};
+use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
 use crate::base::{DeployId, Digest, Epoch, WorkerId};
 use crate::fleet::Engine as Database;
@@ -41,7 +41,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { concurrency: 16, lease: LEASE }
+        Self { concurrency: 16, lease: lease(LEASE) }
     }
 }
 
