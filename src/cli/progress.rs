@@ -249,7 +249,7 @@ pub(super) fn account_text(account: &Account) -> String {
 }
 
 /// What the deploy is to bring about.
-pub(super) fn what(account: &Account) -> String {
+fn what(account: &Account) -> String {
     match &account.trigger {
         Trigger::Command => format!("release {}", account.release),
         Trigger::Rollback { of } => format!("rollback of deploy {of}"),

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::context::{Context, Creates};
 use super::output::{Exit, Failure, count, table};
-use super::progress::{account_text, what};
+use super::progress::account_text;
 use crate::audit::account;
 use crate::log::TenantQuery;
-use crate::saga::event::Direction;
+use crate::saga::event::{Direction, Trigger};
 
 /// Deploys listed.
 const DEPLOYS_LISTED: usize = 50;
@@ -62,7 +62,11 @@ async fn deploys(context: &Context) -> Result<Exit, Failure> {
                 (None, _) => "under way".to_owned(),
             };
             let created = account.created_at.to_string();
-            [account.deploy.to_string(), created, what(account), count(account.tenants, "tenant"), state]
+            let what = match &account.trigger {
+                Trigger::Command => account.release.clone(),
+                Trigger::Rollback { .. } => format!("rollback of {}", account.release),
+            };
+            [account.deploy.to_string(), created, what, count(account.tenants, "tenant"), state]
         });
         table(&rows.collect::<Vec<_>>())
     });
