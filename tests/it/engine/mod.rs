@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rig::{Rig, word};
 
 use windlass::base::{Code, TenantId};
-use windlass::engine::{Ending, resolve, retry};
+use windlass::engine::{Ending, prepare_rollback, resolve, retry};
 use windlass::saga::event::{DeployOutcome, Half, Resolution, TenantEvent};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::summary::TenantStatus;
@@ -119,4 +119,23 @@ async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
     let deploy = rig.create().await;
     // Bounded by the rig's own deadline, far below the hour.
     assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
+}
+
+#[tokio::test]
+async fn a_rollback_names_the_tenants_that_a_human_left_as_they_are() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[("CREATE TABLE a (id int)", "")]);
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    rig.on_apply(|tenant, _| {
+        let error = || SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no");
+        (tenant.as_str() == "bolt").then(error)
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Waiting);
+    let acme = TenantId::new("acme").unwrap();
+    resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it stays")).await.unwrap();
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
+    let found = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, deploy).await.unwrap();
+    assert_eq!((found.changing(), found.left_by_hand), (0, vec![acme]));
 }
