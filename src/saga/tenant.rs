@@ -285,7 +285,8 @@ impl TenantState {
 
     /// What the last try of a forward step met. Once the tenant has turned, it is not why anything happens any more.
     fn failed_try(&self) -> Option<&Failure> {
-        let of = |step| if let &StepState::Ready { ref failure, .. } = step { failure.as_ref() } else { None };
+        let of: fn(&StepState) -> Option<&Failure> =
+            |step| if let StepState::Ready { failure, .. } = step { failure.as_ref() } else { None };
         self.steps.iter().find_map(of).filter(|_| self.turned.is_none())
     }
 
