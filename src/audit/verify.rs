@@ -66,7 +66,7 @@ pub async fn verify(log: &dyn Log, deploy: DeployId) -> Result<Report, LogError>
     let blobs = check.blobs(log, &walked).await?;
     check.fold_all(&row, &raw, &walked, &blobs);
     check.seal(&row, &raw, &walked);
-    check.tenant_list(log, &walked).await?;
+    check.created(log, &row, &walked).await?;
     Ok(check.report)
 }
 
@@ -207,13 +207,17 @@ impl Check {
         }
     }
 
-    /// The list of tenants that the deploy was created with.
-    async fn tenant_list(&mut self, log: &dyn Log, walked: &[Walked]) -> Result<(), LogError> {
-        let Some(Event::Deploy(DeployEvent::DeployCreated { tenants, .. })) =
+    /// The fleet and the list of tenants that the deploy was created with.
+    async fn created(&mut self, log: &dyn Log, row: &DeployRow, walked: &[Walked]) -> Result<(), LogError> {
+        let Some(Event::Deploy(DeployEvent::DeployCreated { tenants, fleet, .. })) =
             walked.first().and_then(|own| own.events.first())
         else {
             return Ok(());
         };
+        if row.fleet != *fleet {
+            let message = format!("the deploy was created for fleet {fleet}, and its row says {}", row.fleet);
+            self.find(Code::ProjectionWrong, None, None, message);
+        }
         let everyone = TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX };
         let rows = log.tenants(self.deploy, &everyone).await?;
         if chain::tenants_digest(rows.iter().map(|row| row.spec.as_str())) != *tenants {

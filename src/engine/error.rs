@@ -51,6 +51,14 @@ pub enum EngineError {
         /// How many tenants there are.
         of: usize,
     },
+    /// Stuck tenants are to be settled together, and they are not stuck over the same thing. Nothing was settled.
+    #[error("the stuck tenants do not have one cause ({}); settle them one by one", .causes.join("; "))]
+    SeveralCauses {
+        /// The deploy.
+        deploy: DeployId,
+        /// Step and code of each.
+        causes: Vec<String>,
+    },
     /// Pending migrations without an undo, in a workflow that promises to unwind. Nothing was touched.
     #[error(
         "{} ha{} no undo, and this workflow promises to unwind. Nothing was touched",
@@ -124,7 +132,9 @@ impl Coded for EngineError {
             EngineError::Refused { refusals, .. } => refusals.first().map_or(Code::WrongState, |first| first.code),
             EngineError::MissingUndo { .. } => Code::MissingUndo,
             EngineError::LostLog { .. } => Code::LostLog,
-            EngineError::WrongState { .. } | EngineError::TenantBusy { .. } => Code::WrongState,
+            EngineError::WrongState { .. } | EngineError::TenantBusy { .. } | EngineError::SeveralCauses { .. } => {
+                Code::WrongState
+            }
             EngineError::DriverPanicked { .. } => Code::Defect,
             EngineError::NothingStuck { .. } => Code::NothingToRetry,
         }
@@ -150,9 +160,9 @@ impl Coded for EngineError {
                 "point [log] at the log that knows it, and: windlass resume {deploy}; or, if that log is gone for good and the \
                  tenants are as you want them: windlass deploy --disown {deploy}"
             )),
-            EngineError::WrongState { deploy, .. } | EngineError::NothingStuck { deploy, .. } => {
-                Some(format!("windlass status {deploy}"))
-            }
+            EngineError::WrongState { deploy, .. }
+            | EngineError::NothingStuck { deploy, .. }
+            | EngineError::SeveralCauses { deploy, .. } => Some(format!("windlass status {deploy}")),
             EngineError::DriverPanicked { .. } => Some("windlass resume".to_owned()),
             EngineError::TenantBusy { .. } => Some("the same command again, in a moment".to_owned()),
         }

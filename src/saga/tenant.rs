@@ -285,11 +285,9 @@ impl TenantState {
 
     /// What the last try of a forward step met. Once the tenant has turned, it is not why anything happens any more.
     fn failed_try(&self) -> Option<&Failure> {
-        let mut failures = self.steps.iter().filter_map(|step| match step {
-            StepState::Ready { failure, .. } => failure.as_ref(),
-            _ => None,
-        });
-        failures.next().filter(|_| self.turned.is_none())
+        let of: fn(&StepState) -> Option<&Failure> =
+            |step| if let StepState::Ready { failure, .. } = step { failure.as_ref() } else { None };
+        self.steps.iter().find_map(of).filter(|_| self.turned.is_none())
     }
 
     /// The row that the log keeps beside the stream.

@@ -232,6 +232,11 @@ const TABLE: &[Tampering] = &[
         found: &[("WL0705", 2, None, None)],
     },
     Tampering {
+        act: "a deploy's row moved to another fleet",
+        sql: "UPDATE deploys SET fleet = 'other' WHERE key = 2",
+        found: &[("WL0705", 2, None, None)],
+    },
+    Tampering {
         act: "a deploy's outcome edited",
         sql: "UPDATE deploys SET summary = json_set(summary, '$.outcome', 'completed') WHERE key = 2",
         found: &[("WL0705", 2, None, None)],

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rig::{Rig, word};
 
 use windlass::base::{Code, TenantId};
-use windlass::engine::{Ending, resolve, retry};
+use windlass::engine::{Ending, prepare_rollback, resolve, resolve_all, retry};
 use windlass::saga::event::{DeployOutcome, Half, Resolution, TenantEvent};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::summary::TenantStatus;
@@ -119,4 +119,46 @@ async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
     let deploy = rig.create().await;
     // Bounded by the rig's own deadline, far below the hour.
     assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
+}
+
+#[tokio::test]
+async fn a_rollback_names_the_tenants_that_a_human_left_as_they_are() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[("CREATE TABLE a (id int)", "")]);
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    rig.on_apply(|tenant, _| {
+        let error = || SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no");
+        (tenant.as_str() == "bolt").then(error)
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Waiting);
+    let acme = TenantId::new("acme").unwrap();
+    resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it stays")).await.unwrap();
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
+    let found = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, deploy).await.unwrap();
+    assert_eq!((found.changing(), found.left_by_hand), (0, vec![acme]));
+}
+
+#[tokio::test]
+async fn only_tenants_that_are_stuck_over_one_thing_are_settled_together() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[TABLE, ("CREATE TABLE b (id int)", "DROP TABLE b")]);
+    rig.migration(3, "CREATE TABLE c (id int)", "DROP TABLE c");
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    rig.on_apply(|tenant, unit| {
+        let fails = matches!(
+            (tenant.as_str(), unit.name.as_str(), unit.key.half),
+            ("bolt", "0003_m", Half::Act) | ("bolt", "0002_m", Half::Undo) | ("acme", "0001_m", Half::Undo)
+        );
+        fails.then(|| SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no"))
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Waiting);
+    let error = resolve_all(&*rig.log, deploy, Resolution::Applied, &word("both stay")).await.unwrap_err();
+    assert!(error.to_string().contains("migrate:0001_m WL0606; migrate:0002_m WL0606"), "{error}");
+    for tenant in ["acme", "bolt"] {
+        assert_eq!(rig.at(deploy, tenant).await.status, TenantStatus::Stuck);
+    }
 }
