@@ -248,7 +248,7 @@ const TABLE: &[Tampering] = &[
     },
     Tampering {
         act: "a tenant's record put on another release",
-        sql: "UPDATE records SET release = (SELECT digest FROM blobs LIMIT 1) WHERE tenant = 'bolt'",
+        sql: "UPDATE records SET release = zeroblob(32) WHERE tenant = 'bolt'",
         found: &[("WL0705", 2, Some("bolt"), None)],
     },
     Tampering {
