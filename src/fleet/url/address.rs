@@ -249,9 +249,6 @@ impl ServerUrl {
         };
         let (host, port) = split_port(host_port)?;
         let query = split_query(query)?;
-        if engine == Engine::Mysql && query.iter().any(|parameter| is_password_key(&parameter.key)) {
-            return Err(Fault::url("the password of a mysql URL stands before the host, not in a parameter"));
-        }
         let url = Self {
             engine,
             scheme: scheme.to_ascii_lowercase(),
@@ -288,6 +285,10 @@ impl ServerUrl {
         text
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.query.iter().any(|parameter| parameter.name() == name)
+    }
+
     fn place(&self, values: &Values) -> Result<DatabasePlace, Fault> {
         // The MySQL driver reads no part of the address in a parameter, but for a socket's.
         let read = |name: &str| self.engine != Engine::Mysql || name == "socket";
@@ -315,6 +316,9 @@ impl ServerUrl {
         if self.engine == Engine::Mysql {
             if database.is_empty() {
                 return Err(Fault::url("it names no database"));
+            }
+            if let Some(key) = ["password", "passwd", "pass", "pwd", "user"].into_iter().find(|key| self.has(key)) {
+                return Err(Fault::url(format!("in a mysql URL {key} stands before the host, not in a parameter")));
             }
             if let Some(socket) = parameter("socket") {
                 let server = ServerKey::new(&format!("unix:{}", decode(&socket.value, values)?));

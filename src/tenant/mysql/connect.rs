@@ -130,9 +130,11 @@ fn facts(tenant: &TenantId, row: &Tagged, token: String) -> Result<Facts, Sessio
     let product = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
     // Where names are told apart by their letters' case, the same name in other letters is another database.
     let spelled = if name == "0" { database.clone() } else { database.to_lowercase() };
+    // Two servers in containers may have the same name, port and folder; hardly the same start.
+    let started = if product == "MariaDB" { format!(":{server_started_s}") } else { String::new() };
     Ok(Facts {
         server: format!("{product} {digits}"),
-        identity: format!("mysql:{}/{spelled}", row.cell(7)),
+        identity: format!("mysql:{}{started}/{spelled}", row.cell(7)),
         database,
         sql_mode: row.cell(3).to_owned(),
         session: SessionId { server_started_s, connection, token },

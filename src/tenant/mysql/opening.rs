@@ -21,16 +21,16 @@ pub(in crate::tenant) async fn open(conn: &Conn, opening: &Opening) -> Result<My
     let limits = Limits { lock: opening.lock_timeout, statement: opening.statement_timeout };
     let (wire, facts) = connect(conn, limits).await?;
     let names = Names::in_database(&facts.database);
-    let mut opener = Opener { conn, opening, names, facts, scrubber: conn.scrubber(), wire };
-    match opener.run().await {
+    let mut work = Opener { conn, opening, names, facts, scrubber: conn.scrubber(), wire };
+    match work.run().await {
         Ok((ledger, fence)) => {
             crash::point(Point::AfterOpen);
-            let Opener { names, facts, wire, .. } = opener;
+            let Opener { names, facts, wire, .. } = work;
             let opened = Opened { wire, names, facts, ledger, fence };
             Ok(MySession::new(conn.clone(), opening.clone(), opened))
         }
         Err(error) => {
-            close(opener.wire).await;
+            close(work.wire).await;
             Err(error)
         }
     }

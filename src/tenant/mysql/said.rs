@@ -127,10 +127,9 @@ fn classify(number: u16, message: &str) -> (ErrorClass, Code) {
         1969 | 3024 => (Permanent, Code::TenantTimeout),
         // Deadlock; too many locks; a definition that changed meanwhile; another's write came first (Galera, snapshots); memory.
         DEADLOCK | 1206 | 1412 | 1615 | 1020 | 1037 | 1038 | 1041 => (Transient, Code::StepFailed),
-        // Too many connections of all, of this user, of an hour; no thread; a node of a cluster that is not ready.
-        1040 | 1203 | 1226 | 1135 | 1047 => (Transient, Code::TenantUnreachable),
-        // A replica, until the failover is over. 1290 speaks of other options as well.
-        1836 => (Transient, Code::TenantUnreachable),
+        // Too many connections of all, of this user, of an hour; no thread; a node of a cluster that is not ready; a replica,
+        // until the failover is over. 1290 speaks of other options as well.
+        1040 | 1203 | 1226 | 1135 | 1047 | 1836 => (Transient, Code::TenantUnreachable),
         1290 if message.contains("read-only") || message.contains("read_only") => (Transient, Code::TenantUnreachable),
         1044 | 1045 | 1129 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => (Permanent, Code::TenantDenied),
         1049 => (Permanent, Code::TenantMissing),

@@ -23,7 +23,11 @@ use crate::tenant::session::{
     Applied, CheckOutcome, Effect, FenceState, InForce, LedgerKey, Opening, Probe, Session, SetsSession, Unit,
 };
 
-const BEGIN: &str = "START TRANSACTION READ WRITE";
+/// Begins a unit. Not START TRANSACTION: should the text end the transaction, what follows in it is not committed statement by
+/// statement, but waits for a commit that never comes.
+const BEGIN: &str = "SET autocommit = 0";
+/// After a unit, whichever way it went: our own statements commit by themselves again.
+const OVER: &str = "SET autocommit = 1";
 
 /// What a rollback says when it could not take everything back.
 const NOT_ROLLED_BACK: &str = "1196";
@@ -92,10 +96,6 @@ impl MySession {
             None => Ok(reply),
             Some(trouble) => Err(self.understood(trouble)),
         }
-    }
-
-    fn failed(&self, failure: Failure) -> SessionError {
-        SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::NoEffect }
     }
 
     fn error(&self, said: &Said) -> SessionError {
@@ -192,6 +192,10 @@ impl MySession {
         crash::point(after);
         self.ledger.push(row.written(now));
         self.fence = unit.fence;
+        // Not being able to say so loses the line, not the unit: the next act finds that out.
+        if self.ask(OVER).await.is_err() {
+            self.let_go().await;
+        }
         Ok(Applied::Now)
     }
 
@@ -206,7 +210,7 @@ impl MySession {
     /// The unit's ledger row could not be inserted: nothing of the migration ran.
     async fn row_refused(&mut self, unit: &Unit, said: &Said) -> Result<Applied, SessionError> {
         if said.line == Line::Alive {
-            self.ask("ROLLBACK").await.map_err(|said| self.error(&said))?;
+            self.roll_back().await.map_err(|said| self.error(&said))?;
         }
         if !said.is(KEY_TAKEN) {
             return Err(self.error(said));
@@ -260,6 +264,9 @@ impl MySession {
             Some(wire) => wire.first_rows("SHOW WARNINGS".to_owned(), 64).await.unwrap_or_default(),
             None => Vec::new(),
         };
+        if let Err(lost) = self.ask(OVER).await {
+            return self.error(&Said { line: Line::Lost, ..lost });
+        }
         let kept = |row: &Cells| row.get(1).and_then(Option::as_deref) == Some(NOT_ROLLED_BACK);
         if !warnings.iter().any(kept) {
             return self.error(said);
@@ -282,7 +289,7 @@ impl MySession {
         if said.line == Line::Lost {
             return Err(self.error(said));
         }
-        self.ask("ROLLBACK").await.map_err(|said| unknown(self.error(&said)))?;
+        self.roll_back().await.map_err(|said| unknown(self.error(&said)))?;
         self.read_row(&unit.key).await.map_err(unknown)?;
         match self.ledger.standing(&self.opening.tenant, unit)? {
             Standing::Before => {
@@ -291,6 +298,13 @@ impl MySession {
             }
             Standing::Free => Err(self.error(said)),
         }
+    }
+
+    /// Ends a unit's transaction without its effect.
+    async fn roll_back(&mut self) -> Result<(), Said> {
+        self.ask("ROLLBACK").await?;
+        self.ask(OVER).await?;
+        Ok(())
     }
 
     /// Whether a step's row is in the ledger.
@@ -314,12 +328,12 @@ impl MySession {
     /// The text ended its own transaction. Its ledger row, if that was committed with it, says more than is true: it goes.
     async fn broken(&mut self, key: &LedgerKey) -> SessionError {
         // What the text has begun since is not committed by us.
-        let mut cleaned = self.ask("ROLLBACK").await;
+        let mut cleaned = self.roll_back().await;
         if cleaned.is_ok() {
-            cleaned = self.ask(sql::clean_up(&self.names, &self.opening, key)).await;
+            cleaned = self.ask(sql::clean_up(&self.names, &self.opening, key)).await.map(drop);
         }
         let row = match cleaned {
-            Ok(_) => "its ledger row was taken out".to_owned(),
+            Ok(()) => "its ledger row was taken out".to_owned(),
             Err(said) => format!("its ledger row may still stand ({})", said.text),
         };
         let message = format!(

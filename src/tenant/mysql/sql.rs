@@ -49,12 +49,17 @@ fn seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000).clamp(1, 31_536_000).try_into().unwrap_or(31_536_000)
 }
 
+/// The modes that a session would have from any other client: ours tells the server at its handshake to ignore spaces behind the
+/// names of functions, which makes reserved words of some of them.
+const OWN_MODES: &str = "IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode, \
+     TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
+
 /// What a session is told at its start. Only what guards it: modes, time zone and isolation are the server's. The limit of a
 /// statement is MariaDB's; MySQL has none but for SELECT, and a statement that takes longer there is given up with its line.
 pub(super) fn settings(limits: Limits) -> String {
     let statement_s = limits.statement.as_secs_f64().clamp(0.001, 31_536_000.0);
     format!(
-        "SET SESSION autocommit = 1, completion_type = 'NO_CHAIN', lock_wait_timeout = {lock}, \
+        "SET SESSION sql_mode = {OWN_MODES}, autocommit = 1, completion_type = 'NO_CHAIN', lock_wait_timeout = {lock}, \
          innodb_lock_wait_timeout = {lock}, sql_quote_show_create = 1 \
          /*M!100301 , max_statement_time = {statement_s:.3}, idle_transaction_timeout = {idle} */",
         lock = seconds(limits.lock),
@@ -65,7 +70,7 @@ pub(super) fn settings(limits: Limits) -> String {
 /// What a server says of itself, and whether we have the lock of our name.
 ///
 /// The start is exact: both parts of the difference are the moment at which this statement began. MariaDB has no identity of its
-/// own that it would tell to everybody, so it is told by where and since when it runs.
+/// own that it would tell to everybody, so it is told by where it runs; and since when, which [`super::connect`] adds.
 pub(super) fn facts(token: &str) -> String {
     const STARTED: &str = "(SELECT UNIX_TIMESTAMP() - CAST(VARIABLE_VALUE AS UNSIGNED) \
          FROM /*M! information_schema.GLOBAL_STATUS */ /*!50700 performance_schema.global_status */ \
@@ -73,7 +78,7 @@ pub(super) fn facts(token: &str) -> String {
     format!(
         "SELECT @@version AS windlass_facts, DATABASE(), CONNECTION_ID(), @@sql_mode, {STARTED}, GET_LOCK('{token}', 0), \
          @@lower_case_table_names, \
-         CONCAT(/*!50700 @@server_uuid */ /*M! @@hostname, ':', @@port, ':', @@datadir, ':', @@server_id, ':', {STARTED} */)"
+         CONCAT(/*!50700 @@server_uuid */ /*M! @@hostname, ':', @@port, ':', @@datadir, ':', @@server_id */)"
     )
 }
 
