@@ -123,6 +123,19 @@ impl PrivateMariaDb {
         (self.port, self.server, self.keeper) = (port, server, keeper);
     }
 
+    /// Starts the server again where it was, for those who go on knocking there.
+    pub async fn restart_in_place(&mut self) {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            if let Some((server, keeper)) = launch_on(&self.dir, self.durability, self.port).await {
+                (self.server, self.keeper) = (server, keeper);
+                return;
+            }
+            // Somebody's connection may have been given the port for its own end meanwhile.
+            assert!(Instant::now() < deadline, "the port is not free again: {}", log_of(&self.dir));
+        }
+    }
+
     /// The URL of a database for `app`, also after a restart.
     pub fn url_of(&self, name: &str) -> String {
         format!("mysql://app:{APP_PASSWORD}@127.0.0.1:{}/{name}?ssl-mode=disabled", self.port)
@@ -199,22 +212,30 @@ fn root_at(dir: &Path) -> MySqlConnectOptions {
     options.ssl_mode(MySqlSslMode::Disabled)
 }
 
-/// Starts a server on a data folder, and waits until it answers.
+/// Starts a server on a data folder, on a free port, and waits until it answers.
 async fn launch(dir: &Path, durability: Durability) -> (u16, u32, Child) {
     for _ in 0..PORTS_TRIED_MAX {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (server, mut keeper) = spawn(dir, durability, port);
-        let deadline = Instant::now() + READY_WITHIN;
-        while is_running(server) {
-            if root_at(dir).connect().await.is_ok() {
-                return (port, server, keeper);
-            }
-            assert!(Instant::now() < deadline, "the private MariaDB does not answer: {}", log_of(dir));
-            tokio::time::sleep(KNOCK).await;
+        if let Some((server, keeper)) = launch_on(dir, durability, port).await {
+            return (port, server, keeper);
         }
-        dismiss(&mut keeper);
     }
     panic!("the private MariaDB does not start: {}", log_of(dir));
+}
+
+/// The same on a given port; none where the server ends at once, as it does when the port is taken.
+async fn launch_on(dir: &Path, durability: Durability, port: u16) -> Option<(u32, Child)> {
+    let (server, mut keeper) = spawn(dir, durability, port);
+    let deadline = Instant::now() + READY_WITHIN;
+    while is_running(server) {
+        if root_at(dir).connect().await.is_ok() {
+            return Some((server, keeper));
+        }
+        assert!(Instant::now() < deadline, "the private MariaDB does not answer: {}", log_of(dir));
+        tokio::time::sleep(KNOCK).await;
+    }
+    dismiss(&mut keeper);
+    None
 }
 
 fn spawn(dir: &Path, durability: Durability, port: u16) -> (u32, Child) {
@@ -259,6 +280,7 @@ async fn a_private_mariadb_keeps_what_was_committed_when_it_is_killed() {
     let before = server.dump(&db.name, &[]);
     assert!(before.contains("INSERT INTO `kept` VALUES\n(7);"), "{before}");
     server.kill9();
-    server.restart().await;
+    server.restart_in_place().await;
+    assert_eq!(server.url_of(&db.name), db.url);
     assert_eq!(server.dump(&db.name, &[]), before);
 }

@@ -85,7 +85,7 @@ impl PrivatePostgres {
 
     /// A connection of the superuser, to the database `postgres`.
     pub async fn admin(&self) -> Admin {
-        Admin(PgConnection::connect(&superuser_url(self.port, "postgres")).await.unwrap())
+        Admin::at(self.port, "postgres").await
     }
 
     /// The port, on 127.0.0.1.
@@ -97,7 +97,7 @@ impl PrivatePostgres {
     pub async fn database(&self) -> Db {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.admin().await.execute_all(&format!("CREATE DATABASE {name} OWNER app")).await;
-        let url = format!("postgres://app:{APP_PASSWORD}@127.0.0.1:{}/{name}?sslmode=disable", self.port);
+        let url = self.url_of(&name);
         Db { url, superuser_url: superuser_url(self.port, &name), name }
     }
 
@@ -117,9 +117,24 @@ impl PrivatePostgres {
         (self.port, self.server, self.keeper) = (port, server, keeper);
     }
 
+    /// Starts the server again where it was, for those who go on knocking there.
+    #[cfg(feature = "crash-points")]
+    pub async fn restart_in_place(&mut self) {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let launched = launch_on(&self.dir, &self.binaries, self.port).await;
+            if let Some((server, keeper)) = launched {
+                (self.server, self.keeper) = (server, keeper);
+                return;
+            }
+            // Somebody's connection may have been given the port for its own end meanwhile.
+            assert!(Instant::now() < deadline, "the port is not free again: {}", log_of(&self.dir));
+        }
+    }
+
     /// The URL of a database made before a restart.
     pub fn url_of(&self, name: &str) -> String {
-        format!("postgres://app:{APP_PASSWORD}@127.0.0.1:{}/{name}?sslmode=disable", self.port)
+        url_at(self.port, name)
     }
 }
 
@@ -134,6 +149,11 @@ impl Drop for PrivatePostgres {
 pub struct Admin(pub PgConnection);
 
 impl Admin {
+    /// A connection to a database of the server on a port.
+    pub async fn at(port: u16, database: &str) -> Self {
+        Self(PgConnection::connect(&superuser_url(port, database)).await.unwrap())
+    }
+
     /// A connection to a database.
     pub async fn to(db: &Db) -> Self {
         Self(PgConnection::connect(&db.superuser_url).await.unwrap())
@@ -163,22 +183,35 @@ fn superuser_url(port: u16, database: &str) -> String {
     format!("postgres://postgres:{SUPERUSER_PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 
-/// Starts a server on a cluster, and waits until it answers.
+/// The URL of a database for the role `app`, with its password.
+pub fn url_at(port: u16, database: &str) -> String {
+    format!("postgres://app:{APP_PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
+/// Starts a server on a cluster, on a free port, and waits until it answers.
 async fn launch(dir: &Path, binaries: &Path) -> (u16, u32, Child) {
     for _ in 0..PORTS_TRIED_MAX {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (server, mut keeper) = spawn(dir, binaries, port);
-        let deadline = Instant::now() + READY_WITHIN;
-        while is_running(server) {
-            if PgConnection::connect(&superuser_url(port, "postgres")).await.is_ok() {
-                return (port, server, keeper);
-            }
-            assert!(Instant::now() < deadline, "the private PostgreSQL does not answer: {}", log_of(dir));
-            tokio::time::sleep(KNOCK).await;
+        if let Some((server, keeper)) = launch_on(dir, binaries, port).await {
+            return (port, server, keeper);
         }
-        dismiss(&mut keeper);
     }
     panic!("the private PostgreSQL does not start: {}", log_of(dir));
+}
+
+/// The same on a given port; none where the server ends at once, as it does when the port is taken.
+async fn launch_on(dir: &Path, binaries: &Path, port: u16) -> Option<(u32, Child)> {
+    let (server, mut keeper) = spawn(dir, binaries, port);
+    let deadline = Instant::now() + READY_WITHIN;
+    while is_running(server) {
+        if PgConnection::connect(&superuser_url(port, "postgres")).await.is_ok() {
+            return Some((server, keeper));
+        }
+        assert!(Instant::now() < deadline, "the private PostgreSQL does not answer: {}", log_of(dir));
+        tokio::time::sleep(KNOCK).await;
+    }
+    dismiss(&mut keeper);
+    None
 }
 
 fn spawn(dir: &Path, binaries: &Path, port: u16) -> (u32, Child) {
@@ -193,7 +226,7 @@ fn spawn(dir: &Path, binaries: &Path, port: u16) -> (u32, Child) {
 }
 
 /// The folder of the installed server's programs. Debian keeps them out of the path.
-fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     program_folders("/usr/lib/postgresql/*/bin")
         .into_iter()
         .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
