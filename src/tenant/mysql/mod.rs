@@ -14,10 +14,17 @@ mod connect;
 mod ending;
 mod engines;
 mod opening;
+#[cfg_attr(not(test), allow(dead_code, reason = "for stepwise migrations, which no session runs yet"))]
+mod print;
 mod said;
 mod session;
 mod sql;
+#[cfg_attr(not(test), allow(dead_code, reason = "for stepwise migrations, which no session runs yet"))]
+mod statements;
 mod survey;
+#[cfg(test)]
+mod tests;
+mod transaction;
 mod wire;
 
 pub(super) use opening::open;
