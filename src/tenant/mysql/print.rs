@@ -2,7 +2,7 @@
 //!
 //! Two prints of the same objects differ if a statement that changes them has taken effect in between. What no definition shows
 //! (TRUNCATE, OPTIMIZE, a rebuild, an exchanged partition) changes the number by which InnoDB knows the table, so that stands beside
-//! it where it may be read. Not seen by either: ANALYZE, AUTO_INCREMENT =, DISABLE KEYS, a sequence's RESTART, GRANT.
+//! it where it may be read. Not seen by either: ANALYZE, `AUTO_INCREMENT =`, DISABLE KEYS, a sequence's RESTART, GRANT.
 
 use std::fmt;
 
@@ -69,8 +69,8 @@ pub(in crate::tenant) enum Numbers {
     NotAsked,
 }
 
-/// A server's numbers for "there is none": table, database, sequence, not of this kind, routine, trigger, event.
-const ABSENT: [u16; 6] = [1146, 1049, 4091, 1347, 1305, 1051];
+/// A server's numbers for "there is none": table, database, sequence, not a sequence, not of this kind.
+const ABSENT: [u16; 5] = [1146, 1049, 4091, 4089, 1347];
 
 /// A privilege is missing.
 const DENIED: u16 = 1227;
@@ -103,7 +103,8 @@ impl MySession {
 
     async fn print_object(&mut self, object: &Object, numbers: Numbers) -> Result<String, SessionError> {
         let database = object.database.clone().unwrap_or_else(|| self.names().database.clone());
-        let name = format!("{} {}", object.kind, object.name);
+        let place = object.database.as_deref().map(|database| format!("{database}.")).unwrap_or_default();
+        let name = format!("{} {place}{}", object.kind, object.name);
         let full = format!("{}.{}", identifier(&database), identifier(&object.name));
         let rows = match object.kind {
             Kind::Table => self.shown(format!("SHOW CREATE TABLE {full}")).await?,

@@ -111,6 +111,11 @@ impl MySession {
         &self.opening.tenant
     }
 
+    /// The modes under which the server reads what is sent.
+    pub(super) fn sql_mode(&self) -> &str {
+        &self.facts.sql_mode
+    }
+
     /// What a statement may have changed is asked for again.
     pub(super) fn forget_tables(&mut self) {
         self.kept = None;

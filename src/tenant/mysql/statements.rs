@@ -9,11 +9,15 @@
 //!
 //! The row's key is (deploy, step, half, number). It is inserted before the statement is sent, so of two that try, one finds it.
 
+use super::engines::refuse_misread;
 use super::said::KEY_TAKEN;
 use super::session::MySession;
 use super::sql;
 use super::transaction::{Evidence, OVER, Transacted, Transaction};
+use super::wire::Trouble;
+use crate::base::crash;
 use crate::base::{Code, Epoch};
+use crate::saga::event::Half;
 use crate::saga::failure::ErrorClass;
 use crate::tenant::act::points;
 use crate::tenant::error::SessionError;
@@ -92,11 +96,22 @@ impl MySession {
     }
 
     /// Runs a statement by itself. An error whose outcome is `NoEffect` is the server's word; what a statement may leave in spite of it
-    /// (DROP TABLE a, b), only a print tells.
-    pub(in crate::tenant) async fn run_alone(&mut self, statement: &str) -> Result<(), SessionError> {
+    /// (`DROP TABLE a, b`), only a print tells.
+    pub(in crate::tenant) async fn run_alone(&mut self, half: Half, statement: &str) -> Result<(), SessionError> {
+        refuse_misread(self.tenant(), std::slice::from_ref(&statement.to_owned()), self.sql_mode())?;
         // It may make a table, or change its engine.
         self.forget_tables();
-        self.ask(statement).await.map(drop).map_err(|said| self.error(&said))
+        let [before, inside, after] = points(half);
+        crash::point(before);
+        let trouble = match self.wire() {
+            Some(wire) => wire.say_and_pass(statement, inside).await.trouble,
+            None => Some(Trouble::Over),
+        };
+        if let Some(trouble) = trouble {
+            return Err(self.error(&self.understood(&trouble)));
+        }
+        crash::point(after);
+        Ok(())
     }
 
     /// Writes that a statement has taken effect.

@@ -275,6 +275,20 @@ async fn what_was_applied_is_there_after_the_server_was_killed() {
     assert_eq!(in_force, ["1"]);
 }
 
+#[tokio::test]
+async fn a_dump_is_the_same_after_the_server_was_killed_and_started_where_it_was() {
+    let mut server = PrivateMariaDb::start(Durability::Fsync).await;
+    let db = server.database().await;
+    let mut app = Admin(plain(&db.url).connect().await.unwrap());
+    app.execute_all("CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (7)").await;
+    let before = server.dump(&db.name, &[]);
+    assert!(before.contains("INSERT INTO `kept` VALUES\n(7);"), "{before}");
+    assert!(!server.dump(&db.name, &["kept"]).contains("kept"), "a table that is left out is in the dump");
+    server.kill9();
+    server.restart_in_place().await;
+    assert_eq!((server.url_of(&db.name), server.dump(&db.name, &[])), (db.url, before));
+}
+
 /// What the process of [`a_worker_that_was_killed_in_a_transaction_has_done_nothing`] does until it is killed.
 #[tokio::test]
 #[ignore = "a process of its own, started and killed by a test"]
