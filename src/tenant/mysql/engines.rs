@@ -52,6 +52,23 @@ pub(super) fn refuse_misread(tenant: &TenantId, statements: &[String], sql_mode:
     Err(refused(tenant, Code::UnsplittableSql, message, at))
 }
 
+/// Refuses a unit with a statement that the server would close the connection over.
+pub(super) fn refuse_too_long(
+    tenant: &TenantId,
+    statements: &[String],
+    packet_bytes_max: usize,
+) -> Result<(), SessionError> {
+    // A byte before it says that it is a statement; a packet that is just as long as the limit is refused.
+    let too_long = |text: &String| text.len() + 1 >= packet_bytes_max;
+    let Some(at) = statements.iter().position(too_long) else { return Ok(()) };
+    let bytes = statements.get(at).map_or(0, String::len);
+    let message = format!(
+        "the statement has {bytes} bytes, and the server's max_allowed_packet is {packet_bytes_max}; nothing was done. Split it, or \
+         raise the limit"
+    );
+    Err(refused(tenant, Code::TooLarge, message, at))
+}
+
 fn refused(tenant: &TenantId, code: Code, message: String, at: usize) -> SessionError {
     let mut failure = Failure::new(ErrorClass::Permanent, code, message);
     failure.statement = u32::try_from(at + 1).ok();

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::connect::{Facts, close};
-use super::engines::{KeptTable, refuse_kept_tables, refuse_misread};
+use super::engines::{KeptTable, refuse_kept_tables, refuse_misread, refuse_too_long};
 use super::said::{KEY_TAKEN, Said};
 use super::sql::{self, Names};
 use super::transaction::{Evidence, Transacted, Transaction};
@@ -111,9 +111,10 @@ impl MySession {
         &self.opening.tenant
     }
 
-    /// The modes under which the server reads what is sent.
-    pub(super) fn sql_mode(&self) -> &str {
-        &self.facts.sql_mode
+    /// What the server would read otherwise, or not at all.
+    pub(super) fn refuse_what_is_not_read(&self, statements: &[String]) -> Result<(), SessionError> {
+        refuse_misread(&self.opening.tenant, statements, &self.facts.sql_mode)?;
+        refuse_too_long(&self.opening.tenant, statements, self.facts.packet_bytes_max)
     }
 
     /// What a statement may have changed is asked for again.
@@ -147,7 +148,7 @@ impl MySession {
 
     /// What a rollback would not take back, and what the server would read otherwise.
     pub(super) async fn refuse_what_is_not_safe(&mut self, statements: &[String]) -> Result<(), SessionError> {
-        refuse_misread(&self.opening.tenant, statements, &self.facts.sql_mode)?;
+        self.refuse_what_is_not_read(statements)?;
         if self.kept.is_none() && !statements.is_empty() {
             let text = sql::tables_that_do_not_roll_back(&self.names);
             let reply = self.ask(text).await.map_err(|said| self.error(&said))?;

@@ -84,7 +84,8 @@ pub(super) fn facts(token: &str) -> String {
     format!(
         "SELECT @@version AS windlass_facts, DATABASE(), CONNECTION_ID(), @@sql_mode, {STARTED}, GET_LOCK('{token}', 0), \
          @@lower_case_table_names, \
-         CONCAT(/*!50700 @@server_uuid */ /*M! @@hostname, ':', @@port, ':', @@datadir, ':', @@server_id */)"
+         CONCAT(/*!50700 @@server_uuid */ /*M! @@hostname, ':', @@port, ':', @@datadir, ':', @@server_id */), \
+         @@max_allowed_packet"
     )
 }
 

@@ -9,7 +9,6 @@
 //!
 //! The row's key is (deploy, step, half, number). It is inserted before the statement is sent, so of two that try, one finds it.
 
-use super::engines::refuse_misread;
 use super::said::KEY_TAKEN;
 use super::session::MySession;
 use super::sql;
@@ -98,7 +97,7 @@ impl MySession {
     /// Runs a statement by itself. An error whose outcome is `NoEffect` is the server's word; what a statement may leave in spite of it
     /// (`DROP TABLE a, b`), only a print tells.
     pub(in crate::tenant) async fn run_alone(&mut self, half: Half, statement: &str) -> Result<(), SessionError> {
-        refuse_misread(self.tenant(), std::slice::from_ref(&statement.to_owned()), self.sql_mode())?;
+        self.refuse_what_is_not_read(&[statement.to_owned()])?;
         // It may make a table, or change its engine.
         self.forget_tables();
         let [before, inside, after] = points(half);

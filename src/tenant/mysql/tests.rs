@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use self::mariadb::{Admin, Db, shared};
+use sqlx::ConnectOptions as _;
+
+use self::mariadb::{Admin, Db, PrivateMariaDb, shared};
+use self::server::Durability;
 use super::print::{Kind, Numbers, Object, Of};
 use super::session::MySession;
 use super::statements::{Begun, State, Written};
@@ -35,9 +38,13 @@ impl Stage {
     /// `app` is the tenant's own user, which sees what is its own; the superuser sees InnoDB's numbers as well.
     async fn new(superuser: bool) -> Self {
         let db = shared().await.database().await;
-        let url = if superuser { &db.superuser_url } else { &db.url };
+        let conn = Self::reach(if superuser { &db.superuser_url } else { &db.url }).await;
+        Self { db, conn, deploy: DeployId::fresh() }
+    }
+
+    async fn reach(url: &str) -> Conn {
         let id = TenantId::new("acme").unwrap();
-        let (url, labels) = (url.as_str().into(), BTreeMap::new());
+        let (url, labels) = (url.into(), BTreeMap::new());
         let source = Source::List(vec![Entry { id: id.clone(), url, schema: None, labels }]);
         // In clear only for this moment: a frozen URL would ask its source for the password.
         let variables = Variables::Fixed(BTreeMap::new());
@@ -50,7 +57,7 @@ impl Stage {
             std::sync::Arc::new(crate::base::SystemClock),
         );
         let url = resolver.with_source(std::sync::Arc::new(source)).resolve(&tenant).await.unwrap();
-        Self { db, conn: Conn::new(id, url), deploy: DeployId::fresh() }
+        Conn::new(id, url)
     }
 
     async fn open(&self, epoch: u64) -> MySession {
@@ -70,6 +77,12 @@ impl Stage {
 
     async fn outside(&self, sql: &str) {
         Admin::to(&self.db).await.execute_all(sql).await;
+    }
+
+    /// As the tenant's own user, who sees the bodies of its own routines and of no others.
+    async fn own(&self, sql: &str) {
+        let connection = mariadb::plain(&self.db.url).connect().await.unwrap();
+        Admin(connection).execute_all(sql).await;
     }
 
     async fn number(&self, sql: &str) -> i64 {
@@ -147,14 +160,14 @@ const CHANGES: &[(&str, Kind, &str)] = &[
 #[tokio::test]
 async fn a_print_sees_every_change_of_a_definition_and_so_does_the_print_of_everything() {
     let it = Stage::new(false).await;
-    it.outside(&SCENE.replace("CREATE FUNCTION", "CREATE DEFINER = app@'%' FUNCTION")).await;
+    it.own(SCENE).await;
     let mut session = it.open(1).await;
     for (change, kind, name) in CHANGES {
         let objects = [object(*kind, name)];
         let before = session.print(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
         let all_before = session.print(Of::All, Numbers::NotAsked).await.unwrap();
         assert_eq!(session.print(Of::All, Numbers::NotAsked).await.unwrap(), all_before);
-        it.outside(change).await;
+        it.own(change).await;
         let after = session.print(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
         assert_ne!(before, after, "{change}");
         assert_ne!(session.print(Of::All, Numbers::NotAsked).await.unwrap(), all_before, "{change}");
@@ -320,9 +333,12 @@ async fn a_worker_in_a_long_alter_is_ended_and_its_alter_has_not_happened() {
     let before = session.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
     session.intend(&key, 1, &before).await.unwrap();
     let alter = "ALTER TABLE many MODIFY n bigint NOT NULL, ALGORITHM = COPY";
+    // An open transaction that has read the table: the ALTER copies it, and then waits to put the copy in its place.
+    let mut reader = Admin::to(&it.db).await;
+    reader.execute_all("START TRANSACTION; SELECT MAX(n) FROM many").await;
     let zombie = tokio::spawn(async move { session.run_alone(Half::Act, alter).await });
     let at_work = format!(
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{}' AND info LIKE 'ALTER%' AND state = 'copy to tmp table'",
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{}' AND info LIKE 'ALTER%' AND state LIKE 'Waiting for table metadata lock%'",
         it.db.name
     );
     shared().await.admin().await.until(&at_work).await;
@@ -330,7 +346,63 @@ async fn a_worker_in_a_long_alter_is_ended_and_its_alter_has_not_happened() {
     assert_eq!(later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), before);
     assert_eq!(zombie.await.unwrap().unwrap_err().outcome, Outcome::Unknown);
     assert_eq!(later.begun(&key).await.unwrap()[0].state, State::Intent);
+    reader.execute_all("COMMIT").await;
     later.intend_again(&key, 1, &before).await.unwrap();
     later.run_alone(Half::Act, alter).await.unwrap();
     assert_ne!(later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), before);
+}
+
+/// What a killed server leaves of a statement is what was before or what is after, and the print says which.
+#[tokio::test]
+async fn after_the_server_was_killed_in_a_statement_the_print_is_that_of_before_or_after() {
+    let mut server = PrivateMariaDb::start(Durability::Fsync).await;
+    let db = server.database().await;
+    let it = Stage { conn: Stage::reach(&db.url).await, db, deploy: DeployId::fresh() };
+    it.outside("CREATE TABLE many (id int PRIMARY KEY, n int); INSERT INTO many SELECT seq, seq FROM seq_1_to_300000")
+        .await;
+    let touched = [object(Kind::Table, "many")];
+    let script = ["CREATE INDEX by_n ON many (n)", "ALTER TABLE many MODIFY n bigint NOT NULL, ALGORITHM = COPY"];
+    for (epoch, number, statement) in [(1, 1, script[0]), (3, 2, script[1])] {
+        let mut session = it.open(epoch).await;
+        let before = session.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+        session.intend(&it.key(), number, &before).await.unwrap();
+        let running = tokio::spawn(async move { session.run_alone(Half::Act, statement).await });
+        let begins = statement.split(' ').next().unwrap();
+        let at_work = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '{begins}%'");
+        let mut admin = server.admin().await;
+        while !running.is_finished() && admin.number(&at_work).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        server.kill9();
+        // On a fast machine it was over already.
+        if let Err(error) = running.await.unwrap() {
+            assert_eq!(error.outcome, Outcome::Unknown);
+        }
+        server.restart_in_place().await;
+
+        let mut later = it.open(epoch + 1).await;
+        let found = later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+        if found == before {
+            later.intend_again(&it.key(), number, &before).await.unwrap();
+            later.run_alone(Half::Act, statement).await.unwrap();
+        }
+        let after = later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+        assert_ne!(after, before);
+        later.settle(&it.key(), number, &after).await.unwrap();
+    }
+    let mut last = it.open(5).await;
+    last.finish(&it.unit(), None).await.unwrap();
+    // What a server does that was never killed.
+    it.outside("CREATE TABLE other LIKE many; ALTER TABLE other DROP INDEX by_n, MODIFY n int").await;
+    for statement in script {
+        it.outside(&statement.replace("many", "other")).await;
+    }
+    let shown = async |table: &str| {
+        Admin::to(&it.db).await.text(&format!(
+        "SELECT GROUP_CONCAT(COLUMN_TYPE, IS_NULLABLE, COLUMN_KEY ORDER BY ORDINAL_POSITION) FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}'"
+    )).await
+    };
+    assert_eq!(shown("many").await, shown("other").await);
+    assert_eq!(it.number("SELECT COUNT(*) FROM many").await, 300_000);
 }

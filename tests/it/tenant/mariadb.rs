@@ -176,6 +176,18 @@ async fn a_table_that_does_not_roll_back_is_refused_before_anything_is_written()
 }
 
 #[tokio::test]
+async fn a_statement_that_is_longer_than_the_server_takes_is_refused_before_it_is_sent() {
+    let it = Subject::new(Kind::MariaDb).await;
+    let longest = usize::try_from(it.number("SELECT @@max_allowed_packet").await).unwrap();
+    let mut session = it.open(1).await;
+    let of = |bytes: usize| format!("SELECT '{}'", "x".repeat(bytes - "SELECT ''".len()));
+    session.apply(&it.up("1", &[&of(longest - 2)])).await.unwrap();
+    let error = session.apply(&it.up("2", &["INSERT INTO a VALUES (1)", &of(longest - 1)])).await.unwrap_err();
+    assert_eq!((error.code(), error.outcome, error.failure.statement), (Code::TooLarge, Outcome::NoEffect, Some(2)));
+    assert!(error.to_string().contains("max_allowed_packet"), "{error}");
+}
+
+#[tokio::test]
 async fn a_table_behind_a_trigger_that_does_not_roll_back_is_told_of_when_it_matters() {
     let it = Subject::new(Kind::MariaDb).await;
     it.outside(
