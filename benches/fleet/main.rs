@@ -13,6 +13,9 @@ mod noop;
 mod postgres;
 mod project;
 mod release;
+#[path = "../../tests/it/support/server.rs"]
+#[allow(dead_code, reason = "the tests, whose servers it keeps, ask more of it")]
+mod server;
 
 use std::time::Duration;
 
