@@ -1,8 +1,8 @@
 //! The tokens of one statement, with the questions that the classifiers ask.
 
-use super::Dialect;
 use super::lexer::{Kind, Lexer, Token};
 use super::split::SplitError;
+use super::{Dialect, SqlModes};
 
 /// Some tokens of one statement. Positions are counted in tokens; beyond the end, nothing matches.
 #[derive(Clone, Copy)]
@@ -144,12 +144,14 @@ impl<'a> Sentence<'a> {
     }
 }
 
-/// All tokens of `text`.
+/// All tokens of `text`, without the marks of conditional comments.
 pub(super) fn tokens(dialect: Dialect, text: &str) -> Result<Vec<Token>, SplitError> {
-    let mut lexer = Lexer::new(dialect, text);
+    let mut lexer = Lexer::new(dialect, SqlModes::default(), text);
     let mut tokens = Vec::new();
     while let Some(token) = lexer.next()? {
-        tokens.push(token);
+        if token.kind != Kind::Marker {
+            tokens.push(token);
+        }
     }
     Ok(tokens)
 }
