@@ -110,7 +110,7 @@ fn migrations_text(release: &Release, reviewed: &[Reviewed]) -> String {
         .zip(reviewed)
         .map(|(migration, of)| {
             let statements = count(of.up.len() as u64, "statement");
-            [of.label.clone(), migration.digest().short(), statements, undo_words(&of.undo.quality)]
+            [of.label.clone(), migration.digest().short(), statements, undo_words(of)]
         })
         .collect();
     table(&rows)

@@ -9,7 +9,7 @@ mod class;
 mod classify;
 mod compound;
 mod lexer;
-mod mysql;
+pub(in crate::release) mod mysql;
 mod postgres;
 mod sentence;
 mod split;
@@ -19,6 +19,8 @@ mod tests;
 
 pub use class::{Class, Control, Kind, Loss, SessionState, Transactional};
 pub use classify::classify;
+pub(in crate::release) use postgres::makes_slot;
+pub(in crate::release) use sentence::{Name, Sentence, Words, name_at};
 pub use split::{SplitError, Statement, split, split_in};
 
 use std::fmt;

@@ -80,7 +80,7 @@ fn control(s: Sentence<'_>) -> Class {
 }
 
 /// What `CREATE`, `ALTER` or `DROP` is about, and where that word stands: behind `OR REPLACE`, `DEFINER = …` and the like.
-pub(super) fn object(s: Sentence<'_>) -> Option<(usize, String)> {
+pub(in crate::release) fn object(s: Sentence<'_>) -> Option<(usize, String)> {
     const OBJECTS: [&str; 18] = [
         "TABLE",
         "INDEX",
@@ -166,7 +166,7 @@ fn alter_table(s: Sentence<'_>, at: usize) -> Class {
 }
 
 /// The position behind `WAIT n` or `NOWAIT`, which `MariaDB` takes behind a table's name.
-pub(super) fn behind_wait(s: Sentence<'_>, at: usize) -> usize {
+pub(in crate::release) fn behind_wait(s: Sentence<'_>, at: usize) -> usize {
     if s.is(at, "WAIT") { at + 2 } else { s.skip(at, &["NOWAIT"]) }
 }
 
