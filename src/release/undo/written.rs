@@ -75,7 +75,8 @@ fn in_gap<'a>(
 
 /// Whether a line holds nothing but what ends a statement: blank, a delimiter, or the line that changes it.
 fn is_end(line: &str) -> bool {
-    let symbols = line.bytes().all(|byte| byte.is_ascii_punctuation()) && !line.starts_with("--");
+    let symbols =
+        line.bytes().all(|byte| byte.is_ascii_punctuation()) && !line.starts_with("--") && !line.contains("/*");
     symbols || line.get(..9).is_some_and(|word| word.eq_ignore_ascii_case("delimiter"))
 }
 

@@ -208,11 +208,11 @@ proptest! {
     #[test]
     fn the_inverse_of_a_renaming_has_the_renaming_as_its_inverse(
         dialect in prop::sample::select(vec![Postgres, Mysql, Sqlite]),
-        form in prop::sample::select(vec!["ALTER TABLE X RENAME TO Y", "ALTER TABLE t RENAME COLUMN X TO Y"]),
+        form in prop::sample::select(vec!["ALTER TABLE {} RENAME TO []", "ALTER TABLE t RENAME COLUMN {} TO []"]),
         old in name(), new in name(),
     ) {
         let quoted = |name: &str| if dialect == Mysql { name.replace('"', "`") } else { name.to_owned() };
-        let text = form.replace('X', &quoted(old)).replace('Y', &quoted(new));
+        let text = form.replace("[]", &quoted(new)).replace("{}", &quoted(old));
         if dialect == Mysql && form.contains("COLUMN") && old.eq_ignore_ascii_case(new) {
             return Ok(());
         }
@@ -224,13 +224,13 @@ proptest! {
     fn the_inverse_of_a_creation_or_an_addition_has_none(
         dialect in prop::sample::select(vec![Postgres, Mysql, Sqlite]),
         form in prop::sample::select(vec![
-            "CREATE TABLE X (a int)", "CREATE VIEW X AS SELECT 1", "CREATE INDEX X ON t (a)", "ALTER TABLE t ADD COLUMN X int",
-            "ALTER TABLE X ADD COLUMN b int",
+            "CREATE TABLE {} (a int)", "CREATE VIEW {} AS SELECT 1", "CREATE INDEX {} ON t (a)", "ALTER TABLE t ADD COLUMN {} int",
+            "ALTER TABLE {} ADD COLUMN b int",
         ]),
         name in name(),
     ) {
         let name = if dialect == Mysql { name.replace('"', "`") } else { name.to_owned() };
-        let text = form.replace('X', &name);
+        let text = form.replace("{}", &name);
         let Derived::Statement(inverse) = derived(dialect, &text) else { panic!("{text}") };
         prop_assert!(inverse.contains(&name), "{} does not keep {}", inverse, name);
         prop_assert!(matches!(derived(dialect, &inverse), Derived::None(_)));

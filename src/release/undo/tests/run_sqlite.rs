@@ -14,7 +14,7 @@ const BEFORE: &str = "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, \"c d\" INT
 
 const CASES: [&str; 10] = [
     "CREATE TABLE n (a INT); CREATE INDEX j ON n (a); CREATE VIEW w AS SELECT a FROM n; SELECT 1",
-    "CREATE TABLE main.\"n;\" (a INT); CREATE UNIQUE INDEX main.\"j'\" ON \"n;\" (a); ALTER TABLE main.\"n;\" ADD COLUMN [b]] INT",
+    "CREATE TABLE main.\"n;\" (a INT); CREATE UNIQUE INDEX main.\"j'\" ON \"n;\" (a); ALTER TABLE main.\"n;\" ADD COLUMN [b c] INT",
     "CREATE TABLE main.[n o] (a INT); ALTER TABLE [n o] ADD `b``c` INT; CREATE INDEX j ON [n o] (`b``c`)",
     "ALTER TABLE t ADD COLUMN e INT DEFAULT 5; ALTER TABLE t ADD f REFERENCES u (a); CREATE INDEX j ON t (e)",
     "ALTER TABLE t ADD COLUMN e INT CHECK (e > 0); ALTER TABLE t ADD COLUMN f AS (a + 1)",
