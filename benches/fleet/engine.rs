@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
 use crate::postgres::{APP_PASSWORD, Db, Durability, PrivatePostgres};
 use crate::project::PASSWORD_VARIABLE;
-use crate::release::{FOUNDING, MADE, PROOF};
+use crate::release::{FOUNDING, MADE, Release};
 
 /// Sessions that make and remove databases at a time.
 const FOUNDERS: usize = 4;
@@ -22,16 +22,17 @@ pub enum Url {
 }
 
 impl Url {
-    /// Makes sure that the last migration is in.
-    async fn prove(&self) {
+    /// Makes sure that the release's last migration is in.
+    async fn prove(&self, release: Release) {
+        let proof = AssertSqlSafe(release.proof());
         let made: i64 = match self {
             Url::Sqlite(path) => {
                 let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-                sqlx::query_scalar(PROOF).fetch_one(&mut connection).await.unwrap()
+                sqlx::query_scalar(proof).fetch_one(&mut connection).await.unwrap()
             }
             Url::Postgres(options) => {
                 let mut connection = options.connect().await.unwrap();
-                sqlx::query_scalar(PROOF).fetch_one(&mut connection).await.unwrap()
+                sqlx::query_scalar(proof).fetch_one(&mut connection).await.unwrap()
             }
         };
         assert_eq!(made, MADE, "a tenant has not got the release");
@@ -50,9 +51,9 @@ pub struct Fleet {
 
 impl Fleet {
     /// Makes sure that every tenant has the release.
-    pub async fn prove(&self) {
+    pub async fn prove(&self, release: Release) {
         for url in &self.urls {
-            url.prove().await;
+            url.prove(release).await;
         }
     }
 }

@@ -11,15 +11,15 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::task::JoinSet;
 
 use crate::engine::Url;
-use crate::release::migrations;
+use crate::release::{Release, migrations};
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS floor_ledger (version TEXT PRIMARY KEY, name TEXT NOT NULL)";
 
 /// As long as Windlass waits for a lock unless it is told otherwise.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Takes all ten migrations to all tenants, and answers with how long that took.
-pub async fn run(urls: &[Url], concurrency: usize) -> Duration {
+/// Takes a release's ten migrations to all tenants, and answers with how long that took.
+pub async fn run(urls: &[Url], release: Release, concurrency: usize) -> Duration {
     let urls: Arc<[Url]> = urls.into();
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
@@ -29,8 +29,8 @@ pub async fn run(urls: &[Url], concurrency: usize) -> Duration {
         workers.spawn(async move {
             while let Some(url) = urls.get(next.fetch_add(1, Ordering::Relaxed)) {
                 match url {
-                    Url::Sqlite(path) => sqlite(SqliteConnectOptions::new().filename(path)).await,
-                    Url::Postgres(options) => postgres(options).await,
+                    Url::Sqlite(path) => sqlite(SqliteConnectOptions::new().filename(path), release).await,
+                    Url::Postgres(options) => postgres(options, release).await,
                 }
             }
         });
@@ -42,29 +42,29 @@ pub async fn run(urls: &[Url], concurrency: usize) -> Duration {
 }
 
 /// One message, or one call, per migration: no loop could send less.
-fn transactions(begin: &str) -> impl Iterator<Item = String> {
-    migrations().into_iter().map(move |migration| {
+fn transactions(release: Release, begin: &str) -> impl Iterator<Item = String> {
+    migrations(release).into_iter().map(move |migration| {
         let (label, up) = (migration.label, migration.up);
         format!("{begin};\nINSERT INTO floor_ledger (version, name) VALUES ('{label}', '{label}');\n{up};\nCOMMIT")
     })
 }
 
 /// With what Windlass's sessions have: a write-ahead log where the file has one, `synchronous = FULL`, foreign keys off.
-async fn sqlite(options: SqliteConnectOptions) {
+async fn sqlite(options: SqliteConnectOptions, release: Release) {
     let options = options.busy_timeout(LOCK_TIMEOUT).foreign_keys(false).disable_statement_logging();
     let mut connection: SqliteConnection = options.connect().await.unwrap();
     sqlx::raw_sql(LEDGER).execute(&mut connection).await.unwrap();
-    for text in transactions("BEGIN IMMEDIATE") {
+    for text in transactions(release, "BEGIN IMMEDIATE") {
         sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     }
     connection.close().await.unwrap();
 }
 
-async fn postgres(options: &PgConnectOptions) {
+async fn postgres(options: &PgConnectOptions, release: Release) {
     let options = options.clone().statement_cache_capacity(0).disable_statement_logging();
     let mut connection: PgConnection = options.connect().await.unwrap();
     sqlx::raw_sql(LEDGER).execute(&mut connection).await.unwrap();
-    for text in transactions("BEGIN") {
+    for text in transactions(release, "BEGIN") {
         sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     }
     connection.close().await.unwrap();

@@ -13,12 +13,16 @@ mod noop;
 mod postgres;
 mod project;
 mod release;
+#[path = "../../tests/it/support/server.rs"]
+#[allow(dead_code, reason = "the tests, whose servers it keeps, ask more of it")]
+mod server;
 
 use std::time::Duration;
 
 use clap::Parser;
 
 use engine::{Engine, Fleet};
+use release::Release;
 
 /// Measures deploys: floor, Windlass, floor, Windlass …
 #[derive(Debug, Parser)]
@@ -52,6 +56,7 @@ enum Kind {
 /// One line of the table.
 struct Line {
     engine: &'static str,
+    release: Release,
     tenants: usize,
     floor: Vec<Duration>,
     windlass: Vec<Duration>,
@@ -67,14 +72,14 @@ async fn main() {
     if wanted(Kind::Postgres) {
         let mut engine = Engine::postgres().await;
         for tenants in &sizes {
-            lines.push(compare(&mut engine, *tenants, &arguments).await);
+            lines.extend(compare(&mut engine, *tenants, &arguments).await);
         }
     }
     let mut noop = None;
     if wanted(Kind::Sqlite) {
         let mut engine = Engine::sqlite().await;
         for tenants in &sizes {
-            lines.push(compare(&mut engine, *tenants, &arguments).await);
+            lines.extend(compare(&mut engine, *tenants, &arguments).await);
         }
         if arguments.noop > 0 {
             noop = Some(noop::measure(&mut engine, &arguments).await);
@@ -83,43 +88,63 @@ async fn main() {
     report(&lines, noop.as_ref());
 }
 
-async fn compare(engine: &mut Engine, tenants: usize, arguments: &Arguments) -> Line {
-    let mut line = Line { engine: engine.name(), tenants, floor: Vec::new(), windlass: Vec::new(), first: Vec::new() };
+async fn compare(engine: &mut Engine, tenants: usize, arguments: &Arguments) -> [Line; 2] {
+    let line = |release| Line {
+        engine: engine.name(),
+        release,
+        tenants,
+        floor: Vec::new(),
+        windlass: Vec::new(),
+        first: Vec::new(),
+    };
+    let mut lines = Release::BOTH.map(line);
     for round in 0..arguments.rounds {
-        let mut cpu = [Duration::ZERO; 2];
         // Whoever goes second finds a warmer machine, or one that is still writing: they take turns.
         for turn in 0..2 {
             let fleet = engine.fleet(tenants).await;
-            let side = (round + turn) % 2;
-            let before = cpu_time();
-            if side == 0 {
-                line.floor.push(floor::run(&fleet.urls, arguments.concurrency).await);
+            if (round + turn) % 2 == 0 {
+                floor(&fleet, arguments, &mut lines).await;
             } else {
-                windlass(&fleet, arguments, &mut line).await;
+                windlass(&fleet, arguments, &mut lines).await;
             }
-            cpu[side] = cpu_time() - before;
-            fleet.prove().await;
             engine.raze(fleet).await;
         }
-        let (floor, windlass) = (line.floor[round], line.windlass[round]);
-        eprintln!(
-            "{}, {tenants} tenants, round {}: floor {} ms ({} ms of processor time), Windlass {} ms ({} ms)",
-            line.engine,
-            round + 1,
-            ms(floor),
-            ms(cpu[0]),
-            ms(windlass),
-            ms(cpu[1])
-        );
     }
-    line
+    lines
 }
 
-async fn windlass(fleet: &Fleet, arguments: &Arguments, line: &mut Line) {
+async fn floor(fleet: &Fleet, arguments: &Arguments, lines: &mut [Line; 2]) {
+    for line in lines {
+        let before = cpu_time();
+        let took = floor::run(&fleet.urls, line.release, arguments.concurrency).await;
+        line.tell("floor", took, cpu_time().saturating_sub(before));
+        line.floor.push(took);
+        fleet.prove(line.release).await;
+    }
+}
+
+async fn windlass(fleet: &Fleet, arguments: &Arguments, lines: &mut [Line; 2]) {
     project::write(fleet, arguments.concurrency);
-    let ran = project::windlass(fleet.folder.path(), &["deploy"]);
-    line.windlass.push(ran.took);
-    line.first.push(ran.until_first_move(fleet.folder.path()).await);
+    for line in lines {
+        project::add(fleet, line.release);
+        let before = cpu_time();
+        let ran = project::windlass(fleet.folder.path(), &["deploy"]);
+        line.tell("Windlass", ran.took, cpu_time().saturating_sub(before));
+        line.windlass.push(ran.took);
+        line.first.push(ran.until_first_move(fleet.folder.path()).await);
+        fleet.prove(line.release).await;
+    }
+}
+
+impl Line {
+    fn tell(&self, who: &str, took: Duration, cpu: Duration) {
+        let Self { engine, release, tenants, .. } = self;
+        let (took, cpu) = (ms(took), ms(cpu));
+        eprintln!(
+            "{engine}, {tenants} tenants, {} release, {who}: {took} ms, {cpu} ms of processor time",
+            release.name()
+        );
+    }
 }
 
 /// The processor time of this process and of those that it has started and seen end. What a database server does is not in it.
@@ -133,12 +158,18 @@ fn cpu_time() -> Duration {
 }
 
 fn report(lines: &[Line], noop: Option<&noop::Noop>) {
-    println!("\n| | tenants | floor | Windlass | ratio | first tenant moves after |");
-    println!("|---|--:|--:|--:|--:|--:|");
-    for Line { engine, tenants, floor, windlass, first } in lines {
+    println!("\n| | tenants | release | floor | Windlass | ratio | first tenant moves after |");
+    println!("|---|--:|---|--:|--:|--:|--:|");
+    for Line { engine, release, tenants, floor, windlass, first } in lines {
         let (floor, windlass, first) = (median(floor), median(windlass), median(first));
         let ratio = windlass.as_secs_f64() / floor.as_secs_f64();
-        println!("| {engine} | {tenants} | {} ms | {} ms | {ratio:.2} | {} ms |", ms(floor), ms(windlass), ms(first));
+        println!(
+            "| {engine} | {tenants} | {} | {} ms | {} ms | {ratio:.2} | {} ms |",
+            release.name(),
+            ms(floor),
+            ms(windlass),
+            ms(first)
+        );
     }
     if let Some(noop) = noop {
         println!("\n{noop}");
@@ -150,13 +181,13 @@ fn report(lines: &[Line], noop: Option<&noop::Noop>) {
 }
 
 /// The middle one.
-pub fn median(of: &[Duration]) -> Duration {
+fn median(of: &[Duration]) -> Duration {
     let mut sorted = of.to_vec();
     sorted.sort();
     sorted[sorted.len() / 2]
 }
 
 /// Whole milliseconds.
-pub fn ms(of: Duration) -> u128 {
+fn ms(of: Duration) -> u128 {
     of.as_millis()
 }

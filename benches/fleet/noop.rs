@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::release::Release;
 use crate::{Arguments, median, ms, project};
 
 /// How often each command is run.
@@ -23,8 +24,9 @@ pub async fn measure(engine: &mut Engine, arguments: &Arguments) -> Noop {
     let fleet = engine.fleet(tenants).await;
     let folder = fleet.folder.path();
     project::write(&fleet, arguments.concurrency);
+    project::add(&fleet, Release::First);
     let first = project::windlass(folder, &["deploy"]);
-    fleet.prove().await;
+    fleet.prove(Release::First).await;
     eprintln!("nothing to do: made {tenants} tenants in {} ms", ms(first.took));
     std::fs::rename(folder.join("tenants"), folder.join("away")).unwrap();
     let times = |arguments: &[&str], says: &str| {

@@ -9,19 +9,24 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::engine::{Fleet, PASSWORD};
-use crate::release::migrations;
+use crate::release::{Release, migrations};
 
 /// The variable that the tenants' password is in.
 pub const PASSWORD_VARIABLE: &str = "WINDLASS_BENCH_PASSWORD";
 
-/// Writes the project of a fleet into its folder.
+/// Adds a release's migrations to a project.
+pub fn add(fleet: &Fleet, release: Release) {
+    let folder = fleet.folder.path().join("migrations");
+    std::fs::create_dir_all(&folder).unwrap();
+    for migration in migrations(release) {
+        std::fs::write(folder.join(format!("{}.up.sql", migration.label)), migration.up).unwrap();
+        std::fs::write(folder.join(format!("{}.down.sql", migration.label)), migration.down).unwrap();
+    }
+}
+
+/// Writes the configuration of a fleet into its folder.
 pub fn write(fleet: &Fleet, concurrency: usize) {
     let folder = fleet.folder.path();
-    std::fs::create_dir(folder.join("migrations")).unwrap();
-    for migration in migrations() {
-        std::fs::write(folder.join(format!("migrations/{}.up.sql", migration.label)), migration.up).unwrap();
-        std::fs::write(folder.join(format!("migrations/{}.down.sql", migration.label)), migration.down).unwrap();
-    }
     let mut config = format!(
         "name = \"bench\"\n[deploy]\nconcurrency = {concurrency}\n[server.default]\nconnections = {concurrency}\n"
     );
@@ -59,8 +64,8 @@ impl Ran {
     pub async fn until_first_move(&self, folder: &Path) -> Duration {
         let options = SqliteConnectOptions::new().filename(folder.join("windlass.db")).read_only(true);
         let mut log = options.connect().await.unwrap();
-        let first =
-            "SELECT min(body ->> '$.at') FROM events WHERE body LIKE '%step_started%' AND body LIKE '%migrate:0001%'";
+        let first = "SELECT min(body ->> '$.at') FROM events JOIN (SELECT max(key) AS newest FROM deploys) ON deploy = newest \
+                     WHERE body ->> '$.event.type' = 'step_started' AND body ->> '$.event.step' LIKE 'migrate:%'";
         let at: i64 = sqlx::query_scalar(first).fetch_one(&mut log).await.unwrap();
         Duration::from_millis(u64::try_from(at - self.begun_ms).unwrap())
     }

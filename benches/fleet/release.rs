@@ -1,6 +1,6 @@
-//! What is deployed: the tenants as they are founded, and ten migrations for them, in words that both databases understand.
+//! What is deployed: the tenants as they are founded, and two releases for them, in words that both databases understand.
 
-/// How many migrations a release has.
+/// How many migrations a release adds.
 pub const MIGRATIONS: usize = 10;
 
 /// A tenant before the deploy: two tables with rows in them.
@@ -14,19 +14,56 @@ WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
 INSERT INTO orders (id, customer_id, total) SELECT i, 1 + i % 500, 10 * i FROM n;
 ";
 
-/// What each migration is about.
-const SUBJECTS: [&str; MIGRATIONS] = [
-    "invoices",
-    "payments",
-    "addresses",
-    "vouchers",
-    "deliveries",
-    "returns",
-    "reviews",
-    "contracts",
-    "reminders",
-    "complaints",
-];
+/// One of the two releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The tool has never been at these tenants: it has to make its tables there.
+    First,
+    /// It has been, with the first.
+    Next,
+}
+
+impl Release {
+    pub const BOTH: [Self; 2] = [Self::First, Self::Next];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "the first",
+            Self::Next => "the next",
+        }
+    }
+
+    /// What each of its migrations is about.
+    fn subjects(self) -> [&'static str; MIGRATIONS] {
+        match self {
+            Self::First => [
+                "invoices",
+                "payments",
+                "addresses",
+                "vouchers",
+                "deliveries",
+                "returns",
+                "reviews",
+                "contracts",
+                "reminders",
+                "complaints",
+            ],
+            Self::Next => [
+                "tickets", "refunds", "coupons", "carriers", "pallets", "audits", "ratings", "offers", "meetings",
+                "letters",
+            ],
+        }
+    }
+
+    /// Asked of a tenant afterwards: how many rows the last migration has made and marked, which is [`MADE`].
+    pub fn proof(self) -> String {
+        let last = self.subjects()[MIGRATIONS - 1];
+        format!("SELECT (SELECT count(*) FROM {last}) + (SELECT count(*) FROM customers WHERE {last}_count = 1)")
+    }
+}
+
+/// What [`Release::proof`] answers: 100 orders, of 50 customers.
+pub const MADE: i64 = 150;
 
 /// A migration.
 pub struct Migration {
@@ -38,11 +75,12 @@ pub struct Migration {
     pub down: String,
 }
 
-/// The ten: a new table, a column of an old one, an index, new rows and changed ones.
-pub fn migrations() -> Vec<Migration> {
+/// The ten that a release adds: each a new table, a column of an old one, an index, new rows and changed ones.
+pub fn migrations(release: Release) -> Vec<Migration> {
+    let before = if release == Release::First { 0 } else { MIGRATIONS };
     let one = |(at, subject): (usize, &&str)| {
         Migration {
-        label: format!("{:04}_{subject}", at + 1),
+        label: format!("{:04}_{subject}", before + at + 1),
         up: format!(
             "CREATE TABLE {subject} (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, note TEXT NOT NULL, amount INTEGER NOT NULL);
 ALTER TABLE customers ADD COLUMN {subject}_count INTEGER NOT NULL DEFAULT 0;
@@ -55,11 +93,5 @@ UPDATE customers SET {subject}_count = 1 WHERE id IN (SELECT customer_id FROM {s
         down: format!("ALTER TABLE customers DROP COLUMN {subject}_count;\nDROP TABLE {subject};\n"),
     }
     };
-    SUBJECTS.iter().enumerate().map(one).collect()
+    release.subjects().iter().enumerate().map(one).collect()
 }
-
-/// Asked of a tenant afterwards: how many rows the last migration has made and marked. Both are [`MADE`].
-pub const PROOF: &str =
-    "SELECT (SELECT count(*) FROM complaints) + (SELECT count(*) FROM customers WHERE complaints_count = 1)";
-/// What [`PROOF`] answers: 100 orders, of 50 customers.
-pub const MADE: i64 = 150;

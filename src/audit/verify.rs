@@ -66,7 +66,7 @@ pub async fn verify(log: &dyn Log, deploy: DeployId) -> Result<Report, LogError>
     let blobs = check.blobs(log, &walked).await?;
     check.fold_all(&row, &raw, &walked, &blobs);
     check.seal(&row, &raw, &walked);
-    check.tenant_list(log, &walked).await?;
+    check.created(log, &row, &walked).await?;
     Ok(check.report)
 }
 
@@ -74,8 +74,8 @@ pub async fn verify(log: &dyn Log, deploy: DeployId) -> Result<Report, LogError>
 struct Walked {
     events: Vec<Event>,
     whole: bool,
-    /// Length and head before the seal, for the deploy's own stream.
-    before_seal: Option<(Seq, Digest)>,
+    /// Length and head before the end, and the end, for the deploy's own stream.
+    end: Option<(Seq, Digest, Digest)>,
 }
 
 struct Check {
@@ -97,7 +97,7 @@ impl Check {
         let mut head = Some(chain::genesis(&stream.stream));
         let mut expected = Seq(1);
         let mut events = Vec::with_capacity(stream.events.len());
-        let mut before_seal = None;
+        let mut end = None;
         for raw in &stream.events {
             self.report.events += 1;
             while expected < raw.seq {
@@ -118,8 +118,9 @@ impl Check {
                 self.find(Code::ChainBroken, tenant, Some(raw.seq), message);
             }
             if let Ok(recorded) = recorded {
-                if matches!(recorded.event, Event::Deploy(DeployEvent::Sealed { .. })) {
-                    before_seal = head.map(|head| (Seq(raw.seq.0.saturating_sub(1)), head));
+                if let Event::Deploy(DeployEvent::DeployFinished { outcome, account }) = &recorded.event {
+                    let digest = chain::end_digest(*outcome, account);
+                    end = head.map(|head| (Seq(raw.seq.0.saturating_sub(1)), head, digest));
                 }
                 events.push(recorded.event);
             }
@@ -133,7 +134,7 @@ impl Check {
         } else if head.is_some_and(|head| head != stream.head) {
             self.find(Code::ChainBroken, tenant, Some(length), "the header's head is not that of the last event");
         }
-        Walked { events, whole: self.report.findings.len() == found_before, before_seal }
+        Walked { events, whole: self.report.findings.len() == found_before, end }
     }
 
     /// Reads every file that the events refer to; the log checks each against its digest.
@@ -189,25 +190,34 @@ impl Check {
         });
         let head = |stream: &RawStream| Some((stream.stream.tenant.clone()?, stream.last_seq, stream.head));
         let tenants: Vec<(TenantId, Seq, Digest)> = raw.iter().filter_map(head).collect();
-        match (sealed, own.before_seal) {
-            (Some(root), Some(head)) if chain::seal(self.deploy, head, &tenants) != root => {
+        match (sealed, own.end) {
+            (Some(root), Some((seq, head, end))) if chain::seal(self.deploy, (seq, head), end, &tenants) != root => {
                 let message = "the streams are not those that were sealed when the deploy ended";
                 self.find(Code::SealBroken, None, None, message);
             }
             (None, _) if row.summary.seal.is_some() => {
                 self.find(Code::SealBroken, None, None, "the deploy's row says that it is sealed, and no event does");
             }
+            (None, Some(_)) => {
+                let message =
+                    "the deploy has ended and is not sealed: both are written at once, so the seal was cut off";
+                self.find(Code::SealBroken, None, None, message);
+            }
             _ => {}
         }
     }
 
-    /// The list of tenants that the deploy was created with.
-    async fn tenant_list(&mut self, log: &dyn Log, walked: &[Walked]) -> Result<(), LogError> {
-        let Some(Event::Deploy(DeployEvent::DeployCreated { tenants, .. })) =
+    /// The fleet and the list of tenants that the deploy was created with.
+    async fn created(&mut self, log: &dyn Log, row: &DeployRow, walked: &[Walked]) -> Result<(), LogError> {
+        let Some(Event::Deploy(DeployEvent::DeployCreated { tenants, fleet, .. })) =
             walked.first().and_then(|own| own.events.first())
         else {
             return Ok(());
         };
+        if row.fleet != *fleet {
+            let message = format!("the deploy was created for fleet {fleet}, and its row says {}", row.fleet);
+            self.find(Code::ProjectionWrong, None, None, message);
+        }
         let everyone = TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX };
         let rows = log.tenants(self.deploy, &everyone).await?;
         if chain::tenants_digest(rows.iter().map(|row| row.spec.as_str())) != *tenants {

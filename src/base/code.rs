@@ -79,7 +79,7 @@ codes! {
     WaitingForHuman = 408, "The deploy waits for a decision";
     Defect = 409, "Windlass met a defect of its own";
 
-    LogUnavailable = 501, "The log cannot be opened";
+    LogUnavailable = 501, "The log cannot be used";
     LogNewer = 502, "The log was written by a newer Windlass";
     LogFull = 503, "The disk under the log is full";
     LogCorrupt = 504, "The log does not read back as it was written";

@@ -52,6 +52,23 @@ pub fn point(point: Point) {
 #[inline]
 pub const fn point(_point: Point) {}
 
+/// How long a tenant is owned without a sign of life: as long as `usual`, or as `WINDLASS_TEST_LEASE_MS` says, so that a test need not
+/// wait that long.
+#[cfg(feature = "crash-points")]
+#[must_use]
+pub fn lease(usual: std::time::Duration) -> std::time::Duration {
+    let wanted = std::env::var("WINDLASS_TEST_LEASE_MS").ok().and_then(|text| text.parse().ok());
+    wanted.map_or(usual, std::time::Duration::from_millis)
+}
+
+/// How long a tenant is owned without a sign of life: as `usual`, in a build without the feature `crash-points`.
+#[cfg(not(feature = "crash-points"))]
+#[must_use]
+#[inline]
+pub const fn lease(usual: std::time::Duration) -> std::time::Duration {
+    usual
+}
+
 #[cfg(feature = "crash-points")]
 mod enabled {
     use std::collections::HashMap;

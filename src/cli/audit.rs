@@ -22,7 +22,7 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "ID")]
         tenant: Option<String>,
     },
-    /// Check hashes, folds, summaries, files and seals; all deploys of the fleet unless one is named
+    /// Check hashes, folds, summaries, files and seals; all deploys in the log unless one is named
     Verify {
         /// The deploy
         deploy: Option<String>,
@@ -63,10 +63,11 @@ async fn show(context: &Context, named: Option<&str>, tenant: Option<&str>) -> R
 
 async fn check(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
+    // All of the log, whatever fleet their rows name: that may be what was changed.
     let deploys: Vec<DeployId> = if named.is_some() {
         vec![context.which(&*log, named).await?.id]
     } else {
-        let rows = log.deploys(Some(&context.config.name), DEPLOYS_VERIFIED).await?;
+        let rows = log.deploys(None, DEPLOYS_VERIFIED).await?;
         rows.into_iter().rev().map(|row| row.id).collect()
     };
     let mut reports = Vec::with_capacity(deploys.len());

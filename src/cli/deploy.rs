@@ -12,7 +12,7 @@ use super::output::{Exit, Failure, prepared};
 use super::progress::{Follower, account_text, waits_for_human};
 use crate::audit::account;
 use crate::base::crash::{Point, point};
-use crate::base::{Coded, DeployId};
+use crate::base::{Coded, DeployId, TenantId};
 use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
 use crate::fleet::Tenant;
 use crate::log::{CreateError, DeployRow, Log, LogError, TenantQuery};
@@ -127,11 +127,20 @@ pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<E
     let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
     let request = context.request(&selection, &[]).await?;
     let found = engine::prepare_rollback(&*log, &*context.gateway(), request, of).await.map_err(prepared)?;
+    let left: Vec<&str> = found.left_by_hand.iter().map(TenantId::as_str).collect();
+    let passed_over =
+        format!("not rolled back, because a human decided to leave them as they are: {}", left.join(", "));
     if found.changing() == 0 {
-        context.output.answer(&serde_json::json!({ "deploy": null, "rollback_of": of, "changing": 0 }), || {
-            format!("nothing to do: deploy {of} changed no tenant")
+        let answer =
+            serde_json::json!({ "deploy": null, "rollback_of": of, "changing": 0, "left_by_hand": found.left_by_hand });
+        context.output.answer(&answer, || match left.as_slice() {
+            [] => format!("nothing to do: deploy {of} changed no tenant"),
+            _ => format!("nothing to do: deploy {of} changed no other tenant; {passed_over}"),
         });
         return Ok(Exit::Done);
+    }
+    if !left.is_empty() {
+        context.output.line(passed_over);
     }
     let deploy = create(&*log, found, Trigger::Rollback { of }).await?;
     drive(context, &log, deploy, Tells::All).await

@@ -11,7 +11,14 @@ use crate::saga::event::Resolution;
 #[derive(Debug, Clone, Args)]
 pub(super) struct ResolveArgs {
     /// The stuck tenant
-    tenant: String,
+    #[arg(required_unless_present = "all")]
+    tenant: Option<String>,
+    /// All stuck tenants of the deploy, which must be stuck at the same step over the same thing
+    #[arg(long, requires = "yes", conflicts_with = "tenant")]
+    all: bool,
+    /// I have looked at all of them, or know without
+    #[arg(long, requires = "all")]
+    yes: bool,
     /// What is true of the step that is stuck
     #[arg(long = "as", value_name = "WHAT")]
     what: What,
@@ -57,11 +64,15 @@ pub(super) async fn retry(
 pub(super) async fn resolve(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let deploy = context.which(&*log, args.deploy.as_deref()).await?.id;
-    let tenant = tenant_id(&args.tenant)?;
+    let tenant = args.tenant.as_deref().map(tenant_id).transpose()?;
     let resolution = match args.what {
         What::Undone => Resolution::Undone,
         What::Applied => Resolution::Applied,
     };
-    engine::resolve(&*log, deploy, &tenant, resolution, &word(&args.reason)).await?;
+    let word = word(&args.reason);
+    match &tenant {
+        Some(tenant) => engine::resolve(&*log, deploy, tenant, resolution, &word).await?,
+        None => engine::resolve_all(&*log, deploy, resolution, &word).await?,
+    };
     drive(context, &log, deploy, Tells::New).await
 }

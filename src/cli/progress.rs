@@ -204,7 +204,12 @@ pub(super) fn account_text(account: &Account) -> String {
         account.finished_at.map(|end| format!(" after {}", span(account.created_at.until(end)))).unwrap_or_default();
     let id = account.deploy;
     let head = match (account.outcome, account.direction) {
-        (Some(DeployOutcome::Completed), _) => format!("deploy {id} completed{took}: every tenant is on the release"),
+        (Some(DeployOutcome::Completed), _) => match &account.trigger {
+            Trigger::Command => format!("deploy {id} completed{took}: every tenant is on the release"),
+            Trigger::Rollback { of } => {
+                format!("deploy {id} completed{took}: what deploy {of} had changed is taken back")
+            }
+        },
         (Some(DeployOutcome::Unwound), _) => format!("deploy {id} was unwound{took}: the fleet is as it was before"),
         (Some(DeployOutcome::CompletedWithQuarantine), _) => {
             format!("deploy {id} completed{took}; some tenants were set aside")
@@ -220,10 +225,7 @@ pub(super) fn account_text(account: &Account) -> String {
         (None, _) => format!("deploy {id} is under way"),
     };
     let mut text = format!("{head}\n");
-    let what = match &account.trigger {
-        Trigger::Command => format!("release {}", account.release),
-        Trigger::Rollback { of } => format!("rollback of deploy {of}"),
-    };
+    let what = what(account);
     let facts = [
         ["fleet".to_owned(), account.fleet.clone()],
         ["what".to_owned(), format!("{what}, workflow {}", account.workflow)],
@@ -244,6 +246,14 @@ pub(super) fn account_text(account: &Account) -> String {
         text.push_str(&format!("next: {next}\n"));
     }
     text
+}
+
+/// What the deploy is to bring about.
+fn what(account: &Account) -> String {
+    match &account.trigger {
+        Trigger::Command => format!("release {}", account.release),
+        Trigger::Rollback { of } => format!("rollback of deploy {of}"),
+    }
 }
 
 /// Whether nothing moves any more until a human decides.
@@ -274,7 +284,7 @@ fn next(account: &Account) -> Option<String> {
     let irreversible = account.failures.iter().all(|group| group.code == Code::Irreversible);
     match account.outcome {
         None if stuck && irreversible => Some(format!(
-            "leave it in effect, tenant by tenant: windlass resolve TENANT --as applied --deploy {id} --reason …"
+            "leave it in effect: windlass resolve TENANT (or --all --yes) --as applied --deploy {id} --reason …"
         )),
         None if stuck => Some(format!(
             "mend what the message says, then: windlass retry {id}; or settle it: windlass resolve TENANT --as undone|applied --deploy {id} --reason …"

@@ -7,7 +7,7 @@ use super::output::{Exit, Failure, count, table};
 use super::progress::account_text;
 use crate::audit::account;
 use crate::log::TenantQuery;
-use crate::saga::event::Direction;
+use crate::saga::event::{Direction, Trigger};
 
 /// Deploys listed.
 const DEPLOYS_LISTED: usize = 50;
@@ -17,9 +17,9 @@ pub(super) enum What {
     Deploys,
 }
 
-pub(super) async fn status(context: &Context, what: What) -> Result<Exit, Failure> {
+pub(super) async fn status(context: &Context, asked: What) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let (named, tenants) = match what {
+    let (named, tenants) = match asked {
         What::One { deploy, tenants } => (deploy, tenants),
         What::Deploys => return deploys(context).await,
     };
@@ -62,7 +62,11 @@ async fn deploys(context: &Context) -> Result<Exit, Failure> {
                 (None, _) => "under way".to_owned(),
             };
             let created = account.created_at.to_string();
-            [account.deploy.to_string(), created, account.release.clone(), count(account.tenants, "tenant"), state]
+            let what = match &account.trigger {
+                Trigger::Command => account.release.clone(),
+                Trigger::Rollback { .. } => format!("rollback of {}", account.release),
+            };
+            [account.deploy.to_string(), created, what, count(account.tenants, "tenant"), state]
         });
         table(&rows.collect::<Vec<_>>())
     });

@@ -11,17 +11,17 @@ use std::time::Duration;
 use super::gateway::OpenSession;
 use super::run::{Shared, limits};
 use crate::base::crash::{Point, point};
-use crate::base::limits::{MESSAGE_BYTES_MAX, STARTS_PER_STEP_MAX};
-use crate::base::{Attempt, Code, Digest, Epoch, TenantId, Timestamp};
+use crate::base::limits::{MESSAGE_BYTES_MAX, POLL, STARTS_PER_STEP_MAX};
+use crate::base::{Attempt, Code, Epoch, TenantId, Timestamp};
 use crate::fleet::Tenant;
 use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
-use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent, TenantOutcome};
+use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent};
 use crate::saga::failure::{ErrorClass, Failure, Retry};
 use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::retry::Tried;
-use crate::saga::summary::{Place, TenantStatus};
-use crate::saga::tenant::{Action, StepState, TenantState};
-use crate::step::{Afterwards, PREFLIGHT, SWITCH, Scripts, Seen, StepContext, StepKind, Trouble, Undoing, kind};
+use crate::saga::summary::TenantStatus;
+use crate::saga::tenant::{Action, TenantState};
+use crate::step::{Afterwards, Scripts, Seen, StepContext, StepKind, Trouble, Undoing, kind};
 use crate::tenant::{Opening, Outcome};
 
 /// Why a driver let go of its tenant.
@@ -162,7 +162,7 @@ impl Driver {
             epoch: self.epoch,
             events: events.into_iter().map(Event::Tenant).collect(),
             summary: Some(after.summary(&self.plan)),
-            place: place(&self.plan, after),
+            place: after.place(&self.plan),
             lease,
             by: self.shared.worker.clone(),
         };
@@ -179,7 +179,14 @@ impl Driver {
         attempt: Attempt,
         not_before: Timestamp,
     ) -> Result<Flow, LogError> {
-        if self.shared.stopping() || not_before > self.shared.log.clock().now() {
+        if self.shared.stopping() {
+            return Ok(Flow::End(self.let_go().await?));
+        }
+        if not_before > self.shared.log.clock().now() {
+            // Whoever is handed a waiting tenant may not know yet that the deploy has turned.
+            if half == Half::Act && self.turns().await? {
+                return Ok(Flow::Go);
+            }
             return Ok(Flow::End(self.let_go().await?));
         }
         let start = match half {
@@ -256,6 +263,12 @@ impl Driver {
         pause.map_or(Retry::No, |pause| Retry::At(self.shared.log.clock().now().plus(pause)))
     }
 
+    /// Whether the deploy has turned, by the log as it is now, and the tenant has not.
+    async fn turns(&self) -> Result<bool, LogError> {
+        self.shared.refresh().await?;
+        Ok(self.shared.view().direction == Direction::Unwind && self.state.turned().is_none())
+    }
+
     /// Looks for evidence of what was announced and has no known end.
     async fn probe(
         &mut self,
@@ -265,7 +278,17 @@ impl Driver {
         not_before: Timestamp,
     ) -> Result<Flow, LogError> {
         if not_before > self.shared.log.clock().now() {
-            return Ok(Flow::End(self.let_go().await?));
+            if half == Half::Undo || !self.turns().await? {
+                return Ok(Flow::End(self.let_go().await?));
+            }
+            // In a deploy that has turned the tenant is handed out whatever it waits for, and a look has to wait all the same.
+            while not_before > self.shared.log.clock().now() {
+                if self.shared.stopping() {
+                    return Ok(Flow::End(self.let_go().await?));
+                }
+                let left = self.shared.log.clock().now().until(not_before);
+                tokio::time::sleep(left.min(POLL)).await;
+            }
         }
         let seen = self.look(step, half).await;
         point(Point::AfterProbe);
@@ -389,26 +412,4 @@ fn exhausted(failure: Failure, attempt: Attempt, retry: Retry) -> Failure {
     let message = format!("{} (tried {attempt} times)", failure.message);
     debug_assert!(message.len() <= 2 * MESSAGE_BYTES_MAX);
     Failure { message: Failure::new(failure.class, failure.code, message).message, ..failure }
-}
-
-/// What is now known of the tenant's release: exactly this one once it has switched; the one before once it has been unwound; nothing
-/// for sure in between.
-fn place(plan: &Plan, state: &TenantState) -> Place {
-    let mut started = false;
-    let mut arrived: Option<Digest> = None;
-    let mut verified = false;
-    for (step, at) in state.steps(plan) {
-        started |= *at != StepState::Pending;
-        verified |= step.uses == PREFLIGHT && *at == StepState::Undone;
-        if step.uses == SWITCH && matches!(at, StepState::Succeeded(_)) {
-            arrived = step.digest;
-        }
-    }
-    match (arrived, state.turned(), state.finished()) {
-        (Some(release), None, _) => Place::At(release),
-        // The preflight step has seen that it was there, and everything since has been undone.
-        (_, Some(_), Some(TenantOutcome::Unwound)) if verified => state.from().map_or(Place::Unknown, Place::At),
-        _ if started => Place::Unknown,
-        _ => Place::Unchanged,
-    }
 }

@@ -51,6 +51,14 @@ pub enum EngineError {
         /// How many tenants there are.
         of: usize,
     },
+    /// Stuck tenants are to be settled together, and they are not stuck over the same thing. Nothing was settled.
+    #[error("the stuck tenants do not have one cause ({}); settle them one by one", .causes.join("; "))]
+    SeveralCauses {
+        /// The deploy.
+        deploy: DeployId,
+        /// Step and code of each.
+        causes: Vec<String>,
+    },
     /// Pending migrations without an undo, in a workflow that promises to unwind. Nothing was touched.
     #[error(
         "{} ha{} no undo, and this workflow promises to unwind. Nothing was touched",
@@ -124,7 +132,9 @@ impl Coded for EngineError {
             EngineError::Refused { refusals, .. } => refusals.first().map_or(Code::WrongState, |first| first.code),
             EngineError::MissingUndo { .. } => Code::MissingUndo,
             EngineError::LostLog { .. } => Code::LostLog,
-            EngineError::WrongState { .. } | EngineError::TenantBusy { .. } => Code::WrongState,
+            EngineError::WrongState { .. } | EngineError::TenantBusy { .. } | EngineError::SeveralCauses { .. } => {
+                Code::WrongState
+            }
             EngineError::DriverPanicked { .. } => Code::Defect,
             EngineError::NothingStuck { .. } => Code::NothingToRetry,
         }
@@ -150,9 +160,9 @@ impl Coded for EngineError {
                 "point [log] at the log that knows it, and: windlass resume {deploy}; or, if that log is gone for good and the \
                  tenants are as you want them: windlass deploy --disown {deploy}"
             )),
-            EngineError::WrongState { deploy, .. } | EngineError::NothingStuck { deploy, .. } => {
-                Some(format!("windlass status {deploy}"))
-            }
+            EngineError::WrongState { deploy, .. }
+            | EngineError::NothingStuck { deploy, .. }
+            | EngineError::SeveralCauses { deploy, .. } => Some(format!("windlass status {deploy}")),
             EngineError::DriverPanicked { .. } => Some("windlass resume".to_owned()),
             EngineError::TenantBusy { .. } => Some("the same command again, in a moment".to_owned()),
         }
@@ -171,7 +181,7 @@ const fn after_refusal(code: Code) -> &'static str {
         Code::UnknownApplied => {
             "check out a release that has it; or undo the deploy that applied it: windlass status --all"
         }
-        Code::BuiltUpon => "windlass status --all, then: windlass rollback, the latest deploy first",
+        Code::BuiltUpon => "windlass status --all, then: windlass rollback DEPLOY, the latest first",
         Code::Irreversible | Code::MissingUndo => "write what takes it back as a new migration, then: windlass deploy",
         Code::PlanOutdated => "look at the tenant: somebody else has changed it; windlass doctor",
         Code::SameDatabase => "remove one of the two from the fleet, or give each its own database or schema",

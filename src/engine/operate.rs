@@ -1,14 +1,16 @@
 //! What an operator may say to a deploy: turn round, try again, take my word for it. Each is an event with a name and a reason.
 
+use std::collections::BTreeSet;
+
 use super::error::EngineError;
 use super::run::{append_to_deploy, deploy_events};
 use crate::base::limits::LEASE;
 use crate::base::{DeployId, TenantId, WorkerId};
-use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
+use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery, TenantRow};
 use crate::saga::deploy::DeployState;
 use crate::saga::event::{Actor, Cause, DeployEvent, Direction, Event, Resolution, StreamId, TenantEvent};
 use crate::saga::plan::Plan;
-use crate::saga::summary::{Place, TenantStatus};
+use crate::saga::summary::TenantStatus;
 use crate::saga::tenant::{StepState, TenantState};
 
 /// Who says so, and why.
@@ -37,7 +39,7 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
         }
         let cause = Cause::Operator { actor: word.actor.clone(), reason: word.reason.clone() };
         let event = DeployEvent::DirectionSet { direction: Direction::Unwind, cause };
-        if append_to_deploy(log, deploy, &word.by, &state, event).await? {
+        if append_to_deploy(log, deploy, &word.by, &state, vec![event]).await? {
             return Ok(true);
         }
     }
@@ -64,6 +66,17 @@ pub async fn resolve(
     settle(log, deploy, Some(tenant), resolution, word).await
 }
 
+/// Settles all stuck tenants by one word. They must be stuck at the same step over the same thing: what is true of a step on one tenant
+/// says nothing about another step on another.
+pub async fn resolve_all(
+    log: &dyn Log,
+    deploy: DeployId,
+    resolution: Resolution,
+    word: &Word,
+) -> Result<Vec<TenantId>, EngineError> {
+    settle(log, deploy, None, resolution, word).await
+}
+
 async fn settle(
     log: &dyn Log,
     deploy: DeployId,
@@ -73,8 +86,18 @@ async fn settle(
 ) -> Result<Vec<TenantId>, EngineError> {
     let command = if resolution == Resolution::Retry { "retry" } else { "resolve" };
     let query = TenantQuery { statuses: vec![TenantStatus::Stuck], after: None, limit: usize::MAX };
-    let stuck = log.tenants(deploy, &query).await?.into_iter().map(|row| row.tenant);
-    let chosen: Vec<TenantId> = stuck.filter(|tenant| only.is_none_or(|only| only == tenant)).collect();
+    let stuck =
+        log.tenants(deploy, &query).await?.into_iter().filter(|row| only.is_none_or(|only| *only == row.tenant));
+    let stuck: Vec<_> = stuck.collect();
+    let cause = |row: &TenantRow| {
+        let step = row.summary.step.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{step} {}", row.summary.code.map(|code| code.to_string()).unwrap_or_default())
+    };
+    let causes: BTreeSet<String> = stuck.iter().map(cause).collect();
+    if resolution != Resolution::Retry && causes.len() > 1 {
+        return Err(EngineError::SeveralCauses { deploy, causes: causes.into_iter().collect() });
+    }
+    let chosen: Vec<TenantId> = stuck.into_iter().map(|row| row.tenant).collect();
     if chosen.is_empty() {
         let (tenant, command) = (only.cloned(), command.to_owned());
         return Err(EngineError::NothingStuck { deploy, tenant, command });
@@ -115,7 +138,7 @@ async fn settle_one(
         epoch: claim.epoch,
         events: vec![Event::Tenant(event)],
         summary: Some(after.summary(&plan)),
-        place: Place::Unknown,
+        place: after.place(&plan),
         lease: LeaseAfter::Release,
         by: word.by.clone(),
     };

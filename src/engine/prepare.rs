@@ -79,6 +79,8 @@ pub struct Prepared {
     /// The tenants, in their order.
     pub tenants: Vec<PreparedTenant>,
     pub(super) waves: Vec<u32>,
+    /// Tenants that a rollback passes over although the deploy has changed them: a human decided to leave them as they are.
+    pub left_by_hand: Vec<TenantId>,
     /// The release that tenants are on afterwards; none after a rollback, which leads back to whatever was there.
     pub(super) arrives_at: Option<Digest>,
 }
@@ -413,7 +415,16 @@ pub(super) fn freeze(
         })
         .collect::<Result<Vec<_>, EngineError>>()?;
     let Request { fleet, release, workflow, workflow_text, .. } = request;
-    Ok(Prepared { fleet, release, workflow, workflow_text, tenants, waves: counts, arrives_at })
+    Ok(Prepared {
+        fleet,
+        release,
+        workflow,
+        workflow_text,
+        tenants,
+        waves: counts,
+        left_by_hand: Vec::new(),
+        arrives_at,
+    })
 }
 
 impl Prepared {

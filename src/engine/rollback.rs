@@ -8,12 +8,12 @@ use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::lost::Seen;
 use super::operate::fold;
-use super::prepare::{Prepared, Request, Standing, freeze, refuse_lost_log, refused};
+use super::prepare::{Prepared, Request, Standing, dialect, freeze, refuse_lost_log, refused};
 use super::run::deploy_events;
 use crate::base::{Code, DeployId, TenantId};
 use crate::fleet::Tenant;
 use crate::log::{Log, LogError, TenantQuery};
-use crate::release::{Release, Undo};
+use crate::release::{Release, Undo, review};
 use crate::saga::deploy::DeployState;
 use crate::saga::event::{DeployEvent, DeployOutcome, StreamId};
 use crate::saga::plan::UndoSource;
@@ -35,7 +35,12 @@ pub async fn prepare_rollback(
         request.tenants.drain(..).map(|tenant| (tenant.id.clone(), tenant)).collect();
     let mut refusals = Vec::new();
     let mut undoing: Vec<(Tenant, Vec<Pending>)> = Vec::new();
+    let mut left_by_hand = Vec::new();
     for row in log.tenants(of, &TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX }).await? {
+        if row.summary.status == TenantStatus::Abandoned {
+            left_by_hand.push(row.tenant);
+            continue;
+        }
         if row.summary.status != TenantStatus::Completed {
             continue;
         }
@@ -56,6 +61,10 @@ pub async fn prepare_rollback(
             (_, Err(refusal)) => refusals.push(refusal),
             (Some(tenant), Ok(pending)) => undoing.push((tenant.clone(), pending)),
         }
+    }
+    // As before any deploy: what cannot run is found now, and not by the engine in the middle of the fleet.
+    for dialect in undoing.iter().filter_map(|(tenant, _)| dialect(tenant.target.engine)).collect::<BTreeSet<_>>() {
+        review(&request.release, dialect)?;
     }
     let records = log.records(&request.fleet).await?;
     let total = undoing.len() + refusals.len();
@@ -86,7 +95,7 @@ pub async fn prepare_rollback(
     }
     tenants.sort_by(|(a, ..), (b, ..)| a.id.cmp(&b.id));
     refuse_lost_log(log, &request.disowned, Seen::Part, tenants.iter().map(|(_, standing, _)| standing)).await?;
-    freeze(request, tenants, &records, None)
+    Ok(Prepared { left_by_hand, ..freeze(request, tenants, &records, None)? })
 }
 
 async fn finished_release(log: &dyn Log, of: DeployId) -> Result<Release, EngineError> {

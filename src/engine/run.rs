@@ -12,7 +12,7 @@ use super::gateway::Gateway;
 use super::hands::{Ended, Hands};
 use super::prepare::dialect;
 use super::worker::is_dead;
-use crate::base::crash::{Point, point};
+use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
 use crate::base::{DeployId, Digest, Epoch, WorkerId};
 use crate::fleet::Engine as Database;
@@ -41,7 +41,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { concurrency: 16, lease: LEASE }
+        Self { concurrency: 16, lease: lease(LEASE) }
     }
 }
 
@@ -300,20 +300,19 @@ impl Engine {
             let state = DeployState::fold(&deploy_events(&*self.log, deploy).await?)?;
             shared.see(state.summary().clone());
             let census = self.log.census(deploy).await?;
-            let event = match state.next(&census, &shared.workflow.on_failure) {
+            let events = match state.next(&census, &shared.workflow.on_failure) {
                 Decision::Wait => return Ok(None),
                 Decision::WaitForHuman => return Ok(idle.then_some(Ending::Waiting)),
                 Decision::Rest => return Ok(state.summary().outcome.map(Ending::Finished)),
-                Decision::Append(event) => Ok(*event),
+                Decision::Append(event) => self.with_seal(deploy, &state, *event).await?,
                 Decision::Unwind => self.first_failure(deploy).await?,
-                Decision::Seal => self.seal(deploy, &state).await?,
             };
-            match event {
-                Ok(event) => {
-                    if matches!(event, DeployEvent::DeployFinished { .. }) {
+            match events {
+                Ok(events) => {
+                    if matches!(events[..], [DeployEvent::DeployFinished { .. }, ..]) {
                         point(Point::BeforeFinish);
                     }
-                    append_to_deploy(&*self.log, deploy, &self.worker, &state, event).await?;
+                    append_to_deploy(&*self.log, deploy, &self.worker, &state, events).await?;
                 }
                 Err(reason) => {
                     misfits += 1;
@@ -327,7 +326,7 @@ impl Engine {
     }
 
     /// Why the deploy turns: the first tenant, in its order, that failed for good. The inner error: what does not fit.
-    async fn first_failure(&self, deploy: DeployId) -> Result<Result<DeployEvent, &'static str>, LogError> {
+    async fn first_failure(&self, deploy: DeployId) -> Result<Result<Vec<DeployEvent>, &'static str>, LogError> {
         let statuses = vec![TenantStatus::Failed, TenantStatus::Stuck];
         let rows = self.log.tenants(deploy, &TenantQuery { statuses, after: None, limit: 1 }).await?;
         let Some(row) = rows.into_iter().next() else {
@@ -337,18 +336,25 @@ impl Engine {
         let code = row.summary.code.unwrap_or(crate::base::Code::StepFailed);
         let failure = Failure::new(ErrorClass::Permanent, code, row.summary.message.unwrap_or_default());
         let cause = Cause::TenantFailed { tenant: row.tenant, step, failure };
-        Ok(Ok(DeployEvent::DirectionSet { direction: Direction::Unwind, cause }))
+        Ok(Ok(vec![DeployEvent::DirectionSet { direction: Direction::Unwind, cause }]))
     }
 
-    /// The seal over the streams as they ended. The inner error: what does not fit.
-    async fn seal(&self, deploy: DeployId, state: &DeployState) -> Result<Result<DeployEvent, &'static str>, LogError> {
+    /// An event as it is appended: an end together with its seal, so that none is ever without. Every tenant has ended, and the end is
+    /// refused if the deploy's stream has grown, so the heads stay as they are read. The inner error: what does not fit.
+    async fn with_seal(
+        &self,
+        deploy: DeployId,
+        state: &DeployState,
+        event: DeployEvent,
+    ) -> Result<Result<Vec<DeployEvent>, &'static str>, LogError> {
+        let DeployEvent::DeployFinished { outcome, account } = &event else { return Ok(Ok(vec![event])) };
+        let end = chain::end_digest(*outcome, account);
         let mut heads = self.log.heads(deploy).await?.into_iter();
-        let own = heads.next().map(|(_, seq, head)| (seq, head));
+        let own = heads.next().map(|(_, seq, head)| (seq, head)).filter(|(seq, _)| *seq == state.seq());
+        let Some(own) = own else { return Ok(Err("the deploy's stream is longer than it reads")) };
         let tenants: Vec<_> = heads.filter_map(|(tenant, seq, head)| Some((tenant?, seq, head))).collect();
-        Ok(match own {
-            Some(own) if own.0 == state.seq() => Ok(DeployEvent::Sealed { root: chain::seal(deploy, own, &tenants) }),
-            _ => Err("the deploy's stream has grown after its end"),
-        })
+        let root = chain::seal(deploy, own, end, &tenants);
+        Ok(Ok(vec![event, DeployEvent::Sealed { root }]))
     }
 }
 
@@ -421,16 +427,16 @@ pub(super) async fn append_to_deploy(
     deploy: DeployId,
     by: &WorkerId,
     state: &DeployState,
-    event: DeployEvent,
+    events: Vec<DeployEvent>,
 ) -> Result<bool, EngineError> {
     let mut after = state.clone();
-    after.apply(&event)?;
+    events.iter().try_for_each(|event| after.apply(event))?;
     point(Point::BeforeAppend);
     let append = Append {
         stream: StreamId::deploy(deploy),
         expect: state.seq(),
         epoch: Epoch(0),
-        events: vec![Event::Deploy(event)],
+        events: events.into_iter().map(Event::Deploy).collect(),
         summary: None,
         place: Place::Unchanged,
         lease: LeaseAfter::Keep,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::tenant::Engine;
 use crate::base::{Code, Coded, TenantId};
 
 /// Whose connection an error is about.
@@ -85,14 +84,6 @@ pub enum FleetError {
         /// Why, without any part of the URL that could be secret.
         reason: String,
     },
-    /// An engine that Windlass cannot drive yet.
-    #[error("{subject} is a {engine} database, and this version of Windlass drives postgres and sqlite only")]
-    UnsupportedEngine {
-        /// Whose.
-        subject: Subject,
-        /// Which engine.
-        engine: Engine,
-    },
     /// Ids that nobody has.
     #[error("no tenant has the id {}; the fleet has {known} tenants", .ids.join(", "))]
     UnknownTenant {
@@ -122,7 +113,6 @@ impl Coded for FleetError {
             Self::SameDatabase { .. } => Code::SameDatabase,
             Self::SourceFailed { .. } => Code::SourceFailed,
             Self::BadUrl { .. } => Code::BadTenantUrl,
-            Self::UnsupportedEngine { .. } => Code::UnsupportedEngine,
             Self::UnknownTenant { .. } => Code::UnknownTenant,
             Self::BadSelector { .. } => Code::BadSelector,
         }
@@ -138,9 +128,6 @@ impl Coded for FleetError {
             Self::SameDatabase { .. } => "remove one of the two, or give each its own database or schema",
             Self::SourceFailed { .. } => "correct [fleet] in windlass.toml, then: windlass tenants list",
             Self::BadUrl { .. } => "correct the URL in the fleet's source, then: windlass tenants list",
-            Self::UnsupportedEngine { .. } => {
-                "leave the tenant out of the fleet's source, or deselect it: --select 'not id = …'"
-            }
             Self::UnknownTenant { .. } => "windlass tenants list",
             Self::BadSelector { .. } => "for example: --select 'label.plan = pro and not label.region in (eu, us)'",
         };

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::str::FromStr as _;
 
 use serde::{Deserialize, Serialize};
+use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -419,6 +420,11 @@ const POSTGRES_KEYS: [&str; 17] = [
     "application_name",
 ];
 
+/// Parameters that the MySQL driver is given. Not the others that it knows: the time zone and the character set are not a URL's to
+/// choose, since a migration runs under the server's own settings and is always sent in UTF-8.
+const MYSQL_KEYS: [&str; 10] =
+    ["sslmode", "ssl-mode", "sslca", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key", "socket", "collation"];
+
 impl ResolvedUrl {
     /// The engine.
     #[must_use]
@@ -455,15 +461,30 @@ impl ResolvedUrl {
     /// # Errors
     /// When the driver does not accept the URL. The error must go through [`ResolvedUrl::redact`] like all of its errors.
     pub fn postgres_options(&self) -> Result<PgConnectOptions, sqlx::Error> {
-        let mut url = ::url::Url::parse(self.expose()).map_err(|error| sqlx::Error::Configuration(error.into()))?;
         let known = |key: &str| POSTGRES_KEYS.contains(&key) || key == "options" || key.starts_with("options[");
+        PgConnectOptions::from_str(self.with_parameters(known)?.as_str())
+    }
+
+    /// What a MySQL or MariaDB connection is opened with: texts in UTF-8, and no mode or time zone but the server's.
+    ///
+    /// # Errors
+    /// When the driver does not accept the URL. The error must go through [`ResolvedUrl::redact`] like all of its errors.
+    pub fn mysql_options(&self) -> Result<MySqlConnectOptions, sqlx::Error> {
+        let url = self.with_parameters(|key| MYSQL_KEYS.contains(&key))?;
+        let options = MySqlConnectOptions::from_str(url.as_str())?;
+        Ok(options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(true))
+    }
+
+    /// The URL with those of its parameters that a driver is to see.
+    fn with_parameters(&self, known: impl Fn(&str) -> bool) -> Result<::url::Url, sqlx::Error> {
+        let mut url = ::url::Url::parse(self.expose()).map_err(|error| sqlx::Error::Configuration(error.into()))?;
         let pairs: Vec<_> =
             url.query_pairs().filter(|(key, _)| known(key)).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
         url.set_query(None);
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
         }
-        PgConnectOptions::from_str(url.as_str())
+        Ok(url)
     }
 
     /// What a SQLite connection is opened with.

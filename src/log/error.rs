@@ -6,8 +6,8 @@ use crate::saga::event::StreamId;
 /// The log cannot answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
-    /// It cannot be opened or reached.
-    #[error("the log {url} cannot be opened: {reason}")]
+    /// It cannot be opened, or refuses what is asked of it.
+    #[error("the log {url} cannot be used: {reason}")]
     Unavailable {
         /// Where, without secrets.
         url: String,

@@ -228,7 +228,11 @@ impl Deploy {
     fn admitted(&self) -> impl Iterator<Item = (&TenantRow, Timestamp)> {
         let rows = self.tenants.iter().map(|tenant| &tenant.row);
         rows.filter(|TenantRow { summary, .. }| self.row.summary.admits(summary.status, summary.stage, summary.wave))
-            .map(|row| (row, row.lease_until.max(row.summary.ready_at.unwrap_or(Timestamp(0)))))
+            .map(|row| {
+                let waits = rules::waits_its_time(&self.row.summary, row.summary.status);
+                let ready_at = row.summary.ready_at.filter(|_| waits).unwrap_or(Timestamp(0));
+                (row, row.lease_until.max(ready_at))
+            })
     }
 
     fn held_by<'a>(&'a mut self, worker: &'a WorkerId) -> impl Iterator<Item = &'a mut TenantRow> {

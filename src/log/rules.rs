@@ -125,6 +125,12 @@ pub(super) fn admitted(deploy: &DeploySummary) -> (Vec<TenantStatus>, (u32, u32)
     (statuses, last)
 }
 
+/// Whether a tenant of this status is left alone until its time has come. In a deploy that has turned, one that was waiting for the
+/// next try of a forward step has nothing to wait for any more.
+pub(super) fn waits_its_time(deploy: &DeploySummary, status: TenantStatus) -> bool {
+    deploy.direction.admits_starts() || status != TenantStatus::Running
+}
+
 /// The epoch of a stream's next holder: above every one that this tenant has had in any deploy.
 pub(super) fn next_epoch(stream: Epoch, record: Epoch) -> Epoch {
     stream.max(record).next()

@@ -4,7 +4,9 @@
 //! stream so that parallel tenants do not contend for one head. The seal is a Merkle root in the manner of RFC 6962: leaves and
 //! inner nodes are hashed under different domains, so that neither can be passed off as the other, and an odd node is carried up.
 
-use super::event::StreamId;
+use std::collections::BTreeMap;
+
+use super::event::{DeployOutcome, StreamId, TenantOutcome};
 use crate::base::{DeployId, Digest, Seq, TenantId};
 
 /// The head of a stream without events.
@@ -23,15 +25,31 @@ pub fn link(previous: &Digest, body: &[u8]) -> Digest {
     Digest::of_fields("windlass event 1", [previous.as_bytes().as_slice(), body])
 }
 
-/// The root over the heads of a deploy: its own stream's head (up to and with `deploy_finished`), then the tenants' in order of
-/// their ids.
+/// The digest of how a deploy ended.
 #[must_use]
-pub fn seal(deploy: DeployId, own: (Seq, Digest), tenants: &[(TenantId, Seq, Digest)]) -> Digest {
+pub fn end_digest(outcome: DeployOutcome, account: &BTreeMap<TenantOutcome, u64>) -> Digest {
+    // The written words, which are a contract; an enum without fields always has one.
+    let word = |of: serde_json::Result<String>| of.unwrap_or_default().into_bytes();
+    let mut fields = vec![word(serde_json::to_string(&outcome))];
+    for (outcome, count) in account {
+        fields.extend([word(serde_json::to_string(outcome)), count.to_be_bytes().to_vec()]);
+    }
+    Digest::of_fields("windlass end 1", fields.iter().map(Vec::as_slice))
+}
+
+/// The root over the heads of a deploy: its own stream's head as it was before the end, the end, then the tenants' heads in order
+/// of their ids.
+///
+/// The end itself is in it as [`end_digest`] and not by its event's hash, which only the log knows once it has written it: so the
+/// seal can be written together with the end, and a deploy that has ended without one has lost it.
+#[must_use]
+pub fn seal(deploy: DeployId, own: (Seq, Digest), end: Digest, tenants: &[(TenantId, Seq, Digest)]) -> Digest {
     let leaf = |name: &[u8], seq: Seq, head: &Digest| {
         Digest::of_fields("windlass seal leaf 1", [name, &seq.0.to_be_bytes(), head.as_bytes().as_slice()])
     };
-    let mut level = Vec::with_capacity(tenants.len() + 1);
+    let mut level = Vec::with_capacity(tenants.len() + 2);
     level.push(leaf(deploy.0.as_bytes(), own.0, &own.1));
+    level.push(end);
     level.extend(tenants.iter().map(|(tenant, seq, head)| leaf(tenant.as_str().as_bytes(), *seq, head)));
     while level.len() > 1 {
         level = level
@@ -65,14 +83,25 @@ mod tests {
     fn the_seal_changes_with_every_head_its_length_and_their_order() {
         let deploy = DeployId::fresh();
         let own = (Seq(5), Digest::of(b"own"));
-        let whole = seal(deploy, own, &heads(&["a", "b", "c"]));
-        assert_ne!(whole, seal(deploy, own, &heads(&["b", "a", "c"])));
-        assert_ne!(whole, seal(deploy, own, &heads(&["a", "b"])));
+        let end = Digest::of(b"end");
+        let whole = seal(deploy, own, end, &heads(&["a", "b", "c"]));
+        assert_ne!(whole, seal(deploy, own, end, &heads(&["b", "a", "c"])));
+        assert_ne!(whole, seal(deploy, own, end, &heads(&["a", "b"])));
         let mut longer = heads(&["a", "b", "c"]);
         longer[2].1 = Seq(4);
-        assert_ne!(whole, seal(deploy, own, &longer));
-        assert_ne!(whole, seal(deploy, (Seq(6), own.1), &heads(&["a", "b", "c"])));
-        assert_eq!(whole, seal(deploy, own, &heads(&["a", "b", "c"])));
+        assert_ne!(whole, seal(deploy, own, end, &longer));
+        assert_ne!(whole, seal(deploy, (Seq(6), own.1), end, &heads(&["a", "b", "c"])));
+        assert_ne!(whole, seal(deploy, own, Digest::of(b"another"), &heads(&["a", "b", "c"])));
+        assert_eq!(whole, seal(deploy, own, end, &heads(&["a", "b", "c"])));
+    }
+
+    #[test]
+    fn every_end_has_a_digest_of_its_own() {
+        let account = |completed| BTreeMap::from([(TenantOutcome::Completed, completed)]);
+        let end = end_digest(DeployOutcome::Completed, &account(2));
+        assert_ne!(end, end_digest(DeployOutcome::Unwound, &account(2)));
+        assert_ne!(end, end_digest(DeployOutcome::Completed, &account(3)));
+        assert_ne!(end, end_digest(DeployOutcome::Completed, &BTreeMap::from([(TenantOutcome::Unwound, 2)])));
     }
 
     #[test]

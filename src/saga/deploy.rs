@@ -26,17 +26,15 @@ pub struct DeployState {
 /// What a coordinator does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Append this event; then ask again.
+    /// Append this event, an end together with its seal; then ask again.
     Append(Box<DeployEvent>),
     /// Append `direction_set(unwind)` for the first tenant that failed: the caller knows which.
     Unwind,
-    /// Append the seal: the caller knows the heads.
-    Seal,
     /// Tenants are under way.
     Wait,
     /// Nothing moves until a human has decided about the tenants that are stuck or failed.
     WaitForHuman,
-    /// The deploy is sealed.
+    /// The deploy has ended.
     Rest,
 }
 
@@ -172,7 +170,7 @@ impl DeployState {
     pub fn next(&self, census: &Census, on_failure: &OnFailure) -> Decision {
         let Some(waves) = &self.waves else { return Decision::Rest };
         if self.summary.outcome.is_some() {
-            return if self.summary.seal.is_some() { Decision::Rest } else { Decision::Seal };
+            return Decision::Rest;
         }
         let count = |status| census.count(status);
         let moving = count(TenantStatus::Pending) + count(TenantStatus::Running) + count(TenantStatus::Unwinding);

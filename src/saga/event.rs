@@ -200,7 +200,7 @@ pub enum DeployEvent {
         /// How many tenants ended how.
         account: BTreeMap<TenantOutcome, u64>,
     },
-    /// After the end: the Merkle root over the heads of all streams, this stream's up to and with `deploy_finished` first.
+    /// After the end, and written together with it: the Merkle root over the end and the heads of all streams.
     Sealed {
         /// The root.
         root: Digest,

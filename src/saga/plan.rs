@@ -12,6 +12,15 @@ use serde_json::Value;
 
 use crate::base::{Digest, StepId};
 
+/// The kind of step that has seen that the tenant was as it was planned for.
+pub const PREFLIGHT: &str = "preflight";
+
+/// The kind of step that becomes one for each pending migration.
+pub const MIGRATE: &str = "migrate";
+
+/// The kind of step after which the tenant is on the release.
+pub const SWITCH: &str = "switch";
+
 /// How a step is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

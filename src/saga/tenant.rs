@@ -7,6 +7,7 @@
 //! Steps of one tenant run one after the other, in the plan's order, so at most one step is ever under way or in doubt.
 
 mod next;
+mod place;
 mod step;
 
 pub use self::next::Action;
@@ -51,6 +52,7 @@ pub struct TenantState {
     finished: Option<TenantOutcome>,
     ever_started: bool,
     undone_by_hand: Vec<StepId>,
+    settled_by_hand: bool,
 }
 
 impl TenantState {
@@ -66,6 +68,7 @@ impl TenantState {
             finished: None,
             ever_started: false,
             undone_by_hand: Vec::new(),
+            settled_by_hand: false,
         }
     }
 
@@ -160,6 +163,7 @@ impl TenantState {
                 self.ever_started |= matches!(event, TenantEvent::StepStarted { .. });
                 if let TenantEvent::TenantResolved { resolution, .. } = event {
                     self.finished = None;
+                    self.settled_by_hand = true;
                     self.undone_by_hand.retain(|of| of != step);
                     // A stuck act that is said to be undone may be done again, and must then be undone by its script.
                     if *resolution == Resolution::Undone && undo_was_stuck {
@@ -273,6 +277,17 @@ impl TenantState {
         pick(|step| if let StepState::Stuck { failure, .. } = step { Some(failure) } else { None })
             .or_else(|| pick(|step| if let StepState::Failed(failure) = step { Some(failure) } else { None }))
             .or_else(|| pick(|step| if let StepState::Doubt { failure, .. } = step { Some(failure) } else { None }))
+            .or_else(|| {
+                pick(|step| if let StepState::UndoReady { failure, .. } = step { failure.as_ref() } else { None })
+            })
+            .or_else(|| self.failed_try())
+    }
+
+    /// What the last try of a forward step met. Once the tenant has turned, it is not why anything happens any more.
+    fn failed_try(&self) -> Option<&Failure> {
+        let of: fn(&StepState) -> Option<&Failure> =
+            |step| if let StepState::Ready { failure, .. } = step { failure.as_ref() } else { None };
+        self.steps.iter().find_map(of).filter(|_| self.turned.is_none())
     }
 
     /// The row that the log keeps beside the stream.

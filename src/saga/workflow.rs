@@ -1,9 +1,10 @@
 //! Workflows: the shape of a deploy, read from TOML and checked before anything rests on it.
 //!
 //! Stages are separated by barriers; within a stage the tenants go in waves, and every tenant runs the stage's steps. The steps form
-//! a graph by their `needs`; a cycle, an unknown need, and a step that could never run are refused by name and line.
+//! a graph by their `needs`; a cycle, an unknown need, a step that could never run, migrations
+//! twice and a switch before they are in are refused by name and line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use petgraph::graph::DiGraph;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::plan::{MIGRATE, SWITCH};
 use super::retry::RetryPolicy;
-use crate::base::limits::{TOML_BYTES_MAX, WORKFLOW_STEPS_MAX};
+use crate::base::limits::{STARTS_PER_STEP_MAX, TOML_BYTES_MAX, WORKFLOW_STEPS_MAX};
 use crate::base::{Code, Coded, StepId};
 
 /// A checked workflow.
@@ -222,6 +224,7 @@ impl Workflow {
             .map_err(|error| syntax(error.span().map(|span| line_of(span.start)), error.message()))?;
         let workflow = raw.check(&line_of).map_err(|(line, problem)| refuse(line, problem))?;
         workflow.check_graph().map_err(|(line, problem)| refuse(line, problem))?;
+        workflow.check_kinds().map_err(|(line, problem)| refuse(line, problem))?;
         Ok(workflow)
     }
 
@@ -247,6 +250,38 @@ impl Workflow {
         feature.map_or(Ok(()), |feature| {
             Err(WorkflowError { file: self.name.clone(), line: None, problem: Problem::Unsupported { feature } })
         })
+    }
+
+    /// What the plan of a tenant could not bear: its migrations twice, or a switch before the last of them is in.
+    fn check_kinds(&self) -> Result<(), (Option<usize>, Problem)> {
+        let refuse = |step: &StepDef, reason: String| Err((Some(step.line), Problem::Syntax { reason }));
+        let of_kind = |kind: &'static str| self.steps().map(|(_, step)| step).filter(move |step| step.uses == kind);
+        let mut migrates = of_kind(MIGRATE);
+        let migrate = migrates.next();
+        if let (Some(first), Some(second)) = (migrate, migrates.next()) {
+            let reason = format!(
+                "steps {} and {} both use {MIGRATE:?}, and all pending migrations are the work of one",
+                first.id, second.id
+            );
+            return refuse(second, reason);
+        }
+        let steps: BTreeMap<&str, &StepDef> = self.steps().map(|(_, step)| (step.id.as_str(), step)).collect();
+        for switch in of_kind(SWITCH) {
+            let mut before: Vec<&StepDef> = vec![switch];
+            let mut seen = BTreeSet::from([switch.id.as_str()]);
+            while let Some(step) = before.pop() {
+                let needs = step.needs.iter().filter_map(|needs| steps.get(needs.as_str()).copied());
+                before.extend(needs.filter(|of| seen.insert(of.id.as_str())));
+            }
+            if let Some(migrate) = migrate.filter(|migrate| !seen.contains(migrate.id.as_str())) {
+                let reason = format!(
+                    "step {} says that the tenant is on the release, and does not need step {}, which takes it there",
+                    switch.id, migrate.id
+                );
+                return refuse(switch, reason);
+            }
+        }
+        Ok(())
     }
 
     fn check_graph(&self) -> Result<(), (Option<usize>, Problem)> {
@@ -285,7 +320,9 @@ impl Workflow {
 
 /// The file's own shape, before it is checked.
 mod raw {
-    use super::{Budget, Deserialize, Gate, Problem, RetryPolicy, Spanned, StepId, Then, WORKFLOW_STEPS_MAX};
+    use super::{
+        Budget, Deserialize, Gate, Problem, RetryPolicy, STARTS_PER_STEP_MAX, Spanned, StepId, Then, WORKFLOW_STEPS_MAX,
+    };
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -413,8 +450,8 @@ mod raw {
                 factor: self.factor.unwrap_or(default.factor),
                 max: duration(self.max, default.max)?,
             };
-            if !(1..=1_000).contains(&policy.attempts) {
-                return Err("retry.attempts lies between 1 and 1000".to_owned());
+            if !(1..=STARTS_PER_STEP_MAX).contains(&policy.attempts) {
+                return Err(format!("retry.attempts lies between 1 and {STARTS_PER_STEP_MAX}"));
             }
             if !(1.0..=100.0).contains(&policy.factor) {
                 return Err("retry.factor lies between 1 and 100".to_owned());

@@ -55,6 +55,6 @@ impl Coded for StepError {
     }
 
     fn next(&self) -> Option<String> {
-        Some("windlass workflow show".to_owned())
+        Some("windlass workflow list".to_owned())
     }
 }

@@ -11,7 +11,7 @@ use super::{Afterwards, Seen, StepContext, StepError, StepKind, Trouble, Undoing
 use crate::base::{Code, StepId};
 use crate::saga::event::{Evidence, Half};
 use crate::saga::failure::{ErrorClass, Failure};
-use crate::saga::plan::{Plan, PlannedStep, UndoSource};
+use crate::saga::plan::{MIGRATE, Plan, PlannedStep, UndoSource};
 use crate::saga::workflow::{StepDef, parse_duration};
 use crate::tenant::{Applied, Effect, FenceState, Outcome, Probe, SessionError, Unit};
 
@@ -62,7 +62,7 @@ impl MigrateWith {
 #[async_trait]
 impl StepKind for Migrate {
     fn name(&self) -> &'static str {
-        "migrate"
+        MIGRATE
     }
 
     fn summary(&self) -> &'static str {

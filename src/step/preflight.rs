@@ -8,14 +8,11 @@ use super::{StepContext, StepError, StepKind, Trouble};
 use crate::base::{Code, Digest};
 use crate::saga::event::Evidence;
 use crate::saga::failure::{ErrorClass, Failure};
-use crate::saga::plan::{PlannedStep, UndoSource};
+use crate::saga::plan::{PREFLIGHT, PlannedStep, UndoSource};
 use crate::saga::workflow::StepDef;
 
 /// The kind.
 pub(super) struct Preflight;
-
-/// Its name, by which the engine knows that a tenant was what it was planned as.
-pub(crate) const NAME: &str = "preflight";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +36,7 @@ pub fn in_force_digest<'a>(in_force: impl IntoIterator<Item = (&'a str, &'a Dige
 #[async_trait]
 impl StepKind for Preflight {
     fn name(&self) -> &'static str {
-        NAME
+        PREFLIGHT
     }
 
     fn summary(&self) -> &'static str {

@@ -9,14 +9,11 @@ use serde::Deserialize;
 use super::expand::{Expand, parameters};
 use super::{StepContext, StepError, StepKind, Trouble};
 use crate::saga::event::Evidence;
-use crate::saga::plan::{PlannedStep, UndoSource};
+use crate::saga::plan::{PlannedStep, SWITCH, UndoSource};
 use crate::saga::workflow::StepDef;
 
 /// The kind.
 pub(super) struct Switch;
-
-/// Its name, by which the engine knows that a tenant has arrived.
-pub(crate) const NAME: &str = "switch";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,7 +22,7 @@ struct Parameters {}
 #[async_trait]
 impl StepKind for Switch {
     fn name(&self) -> &'static str {
-        NAME
+        SWITCH
     }
 
     fn summary(&self) -> &'static str {

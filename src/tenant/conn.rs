@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::error::SessionError;
 use super::session::{Opening, Session, Survey};
-use super::{postgres, sqlite};
-use crate::base::{Code, TenantId};
+use super::{mysql, postgres, sqlite};
+use crate::base::TenantId;
 use crate::fleet::{Engine, ResolvedUrl};
-use crate::saga::failure::ErrorClass;
 
 /// How to reach a tenant's database: its URL with the secrets in place, to be dropped soon. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -33,11 +32,6 @@ impl Conn {
     pub(super) fn scrubber(&self) -> Scrubber {
         Scrubber(self.url.clone())
     }
-
-    fn unsupported(&self) -> SessionError {
-        let message = format!("{} tenants are not supported by this version", self.url.engine());
-        SessionError::no_effect(&self.tenant, ErrorClass::Permanent, Code::UnsupportedEngine, message)
-    }
 }
 
 /// How to survey a tenant: the part of an [`Opening`] that does not act.
@@ -57,7 +51,7 @@ pub async fn survey(conn: &Conn, surveying: &Surveying) -> Result<Survey, Sessio
     match conn.url.engine() {
         Engine::Postgres => postgres::survey(conn, conn.url.schema(), surveying).await,
         Engine::Sqlite => sqlite::survey(conn, surveying).await,
-        Engine::Mysql => Err(conn.unsupported()),
+        Engine::Mysql => mysql::survey(conn, surveying).await,
     }
 }
 
@@ -66,7 +60,7 @@ pub async fn open(conn: &Conn, opening: &Opening) -> Result<Box<dyn Session>, Se
     match conn.url.engine() {
         Engine::Postgres => Ok(Box::new(postgres::open(conn, conn.url.schema(), opening).await?)),
         Engine::Sqlite => Ok(Box::new(sqlite::open(conn, opening).await?)),
-        Engine::Mysql => Err(conn.unsupported()),
+        Engine::Mysql => Ok(Box::new(mysql::open(conn, opening).await?)),
     }
 }
 

@@ -7,6 +7,7 @@ mod act;
 mod conn;
 mod error;
 mod ledger;
+mod mysql;
 mod postgres;
 mod reply;
 mod session;

@@ -120,6 +120,13 @@ const TABLE: &[Tampering] = &[
         found: &[("WL0705", 2, None, None), ("WL0704", 2, None, None)],
     },
     Tampering {
+        act: "the seal cut off, and header and row made to fit",
+        sql: "DELETE FROM events WHERE deploy = 2 AND tenant = 0 AND seq = (SELECT last_seq FROM deploys WHERE key = 2); \
+              UPDATE deploys SET last_seq = last_seq - 1, summary = json_set(summary, '$.seal', NULL), \
+                  head = (SELECT hash FROM events WHERE deploy = 2 AND tenant = 0 ORDER BY seq DESC LIMIT 1) WHERE key = 2",
+        found: &[("WL0704", 2, None, None)],
+    },
+    Tampering {
         act: "the events of a tenant deleted",
         sql: "DELETE FROM events WHERE deploy = 1 AND tenant = 2",
         found: &[("WL0703", 1, Some("bolt"), Some(10))],
@@ -222,6 +229,11 @@ const TABLE: &[Tampering] = &[
     Tampering {
         act: "a deploy's direction edited",
         sql: "UPDATE deploys SET summary = json_set(summary, '$.direction', 'forward') WHERE key = 2",
+        found: &[("WL0705", 2, None, None)],
+    },
+    Tampering {
+        act: "a deploy's row moved to another fleet",
+        sql: "UPDATE deploys SET fleet = 'other' WHERE key = 2",
         found: &[("WL0705", 2, None, None)],
     },
     Tampering {

@@ -3,6 +3,7 @@
 //! A block ends well unless the `text` block after it closes with `(exit code N)`. The lines of the `text` block must come in that
 //! order; where it says `…`, others may stand between. What differs from run to run is replaced on both sides.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::cases::redact::redact;
@@ -58,15 +59,15 @@ fn shows(shown: &[String], printed: &[String]) -> bool {
     }
 }
 
-/// Runs the README of an example in a copy of its folder.
-fn run(example: &str, variables: &[(&str, String)]) {
+/// Runs the README of an example in a copy of its folder; `programs` are the further ones that it needs.
+fn run(example: &str, programs: Option<&Path>, variables: &[(&str, String)]) {
     let project = Project::copy_of(&format!("examples/{example}"));
     let folder = project.path().to_str().unwrap();
     let readme = std::fs::read_to_string(project.at("README.md")).unwrap();
     let blocks = blocks(&readme);
     assert!(blocks.iter().any(|block| block.commands.contains("windlass deploy")), "{example} deploys nothing");
     // A shell keeps its variables from one block to the next, as the reader's does.
-    let mut exports = String::new();
+    let mut exports = programs.map(|folder| format!("PATH=\"$PATH:{}\"\n", folder.display())).unwrap_or_default();
     for Block { line, commands, answer, exit } in blocks {
         let script = format!("exec 2>&1\n{exports}\n{commands}");
         let mut shell: Command = project.command_of("sh");
@@ -91,7 +92,7 @@ fn run(example: &str, variables: &[(&str, String)]) {
 
 #[test]
 fn the_quickstart_goes_as_its_readme_says() {
-    run("quickstart", &[]);
+    run("quickstart", None, &[]);
 }
 
 #[tokio::test]
@@ -103,7 +104,7 @@ async fn the_catalog_example_goes_as_its_readme_says() {
         ("PGUSER", "postgres".to_owned()),
         ("PGPASSWORD", postgres::SUPERUSER_PASSWORD.to_owned()),
     ];
-    run("postgres-catalog", &variables);
+    run("postgres-catalog", Some(&postgres::binaries()), &variables);
 }
 
 #[test]

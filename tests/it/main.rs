@@ -5,10 +5,12 @@
 
 mod audit;
 mod cases;
+mod commands;
 mod crash;
 mod docs;
 mod engine;
 mod examples;
+mod full_disk;
 mod log;
 mod postgres;
 mod support;

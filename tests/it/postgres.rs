@@ -227,3 +227,12 @@ async fn two_tenants_that_are_one_database_are_refused() {
     }
     assert_hidden(APP_PASSWORD, &project, &[&refused]);
 }
+
+#[test]
+fn a_password_in_the_logs_files_would_be_seen_in_every_form() {
+    for form in ["p/w\"d", "p%2Fw%22d", "p/w\\\"d"] {
+        let project = Project::new();
+        project.write("windlass.db-wal", &format!("\u{1}x{form}y"));
+        assert!(std::panic::catch_unwind(|| assert_hidden("p/w\"d", &project, &[])).is_err(), "{form}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The query on the catalog database.
 
 use futures_util::TryStreamExt as _;
+use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Column as _, Connection as _, Row as _, TypeInfo as _, ValueRef as _};
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 
 use super::row::Table;
 use crate::base::limits::{CONNECT_TIMEOUT, FLEET_TENANTS_MAX, LOG_BUSY_TIMEOUT, SOURCE_TIMEOUT};
-use crate::fleet::error::{FleetError, Subject};
+use crate::fleet::error::FleetError;
 use crate::fleet::tenant::Engine;
 use crate::fleet::url::ResolvedUrl;
 
@@ -17,9 +18,7 @@ pub(super) async fn rows(sql: &str, on: &ResolvedUrl) -> Result<Table, FleetErro
     let table = match on.engine() {
         Engine::Postgres => postgres(sql, on).await,
         Engine::Sqlite => sqlite(sql, on).await,
-        Engine::Mysql => {
-            return Err(FleetError::UnsupportedEngine { subject: Subject::Catalog, engine: Engine::Mysql });
-        }
+        Engine::Mysql => mysql(sql, on).await,
     };
     table.map_err(|failure| FleetError::SourceFailed {
         from: "the query on the catalog database".to_owned(),
@@ -83,6 +82,29 @@ async fn postgres(sql: &str, on: &ResolvedUrl) -> Result<Table, Failure> {
     table
 }
 
+async fn mysql(sql: &str, on: &ResolvedUrl) -> Result<Table, Failure> {
+    let options = on.mysql_options()?;
+    let slow = |_| Failure::Slow { what: "connecting", limit: CONNECT_TIMEOUT };
+    let mut connection = timeout(CONNECT_TIMEOUT, MySqlConnection::connect_with(&options)).await.map_err(slow)??;
+    let work = async {
+        sqlx::raw_sql("START TRANSACTION READ ONLY").execute(&mut connection).await?;
+        let mut table = Table { columns: Vec::new(), rows: Vec::new() };
+        // Not prepared: every value comes as text, whatever its type.
+        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(&mut connection);
+        while let Some(row) = stream.try_next().await? {
+            add(&mut table, || names(row.columns()), mysql_cells(&row)?)?;
+        }
+        drop(stream);
+        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
+        Ok(table)
+    };
+    let slow = |_| Failure::Slow { what: "the query", limit: SOURCE_TIMEOUT };
+    // A query that is too slow is dropped with its connection. The server goes on with it, and cannot write.
+    let table = timeout(SOURCE_TIMEOUT, work).await.map_err(slow)?;
+    let _ = timeout(CONNECT_TIMEOUT, connection.close()).await;
+    table
+}
+
 async fn sqlite(sql: &str, on: &ResolvedUrl) -> Result<Table, Failure> {
     let options = on.sqlite_options()?.read_only(true).create_if_missing(false).busy_timeout(LOG_BUSY_TIMEOUT);
     let slow = |_| Failure::Slow { what: "opening the file", limit: CONNECT_TIMEOUT };
@@ -135,6 +157,12 @@ fn postgres_cells(row: &PgRow) -> Result<Vec<Option<String>>, Failure> {
             Ok(Some(text.to_owned()))
         })
         .collect()
+}
+
+fn mysql_cells(row: &MySqlRow) -> Result<Vec<Option<String>>, Failure> {
+    // Unchecked: whatever its type, a value comes as text. There is no boolean: people write `label.canary = 1`.
+    let cell = |at: usize| row.try_get_unchecked::<Option<String>, _>(at).map_err(|_| not_text(row.column(at).name()));
+    (0..row.len()).map(cell).collect()
 }
 
 fn sqlite_cells(row: &SqliteRow) -> Result<Vec<Option<String>>, Failure> {

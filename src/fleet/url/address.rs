@@ -248,6 +248,7 @@ impl ServerUrl {
             None => (None, None),
         };
         let (host, port) = split_port(host_port)?;
+        let query = split_query(query)?;
         let url = Self {
             engine,
             scheme: scheme.to_ascii_lowercase(),
@@ -256,7 +257,7 @@ impl ServerUrl {
             host: host.to_owned(),
             port: port.map(str::to_owned),
             database: database.to_owned(),
-            query: split_query(query)?,
+            query,
         };
         // The pieces make a URL whatever the references stand for: a digit is legal everywhere.
         let probe = Address::Server(url.clone()).build(|piece, _| piece.replace(|c| index(c).is_some(), "1"));
@@ -284,8 +285,14 @@ impl ServerUrl {
         text
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.query.iter().any(|parameter| parameter.name() == name)
+    }
+
     fn place(&self, values: &Values) -> Result<DatabasePlace, Fault> {
-        let parameter = |name: &str| self.query.iter().rev().find(|parameter| parameter.name() == name);
+        // The MySQL driver reads no part of the address in a parameter, but for a socket's.
+        let read = |name: &str| self.engine != Engine::Mysql || name == "socket";
+        let parameter = |name: &str| self.query.iter().rev().find(|parameter| read(name) && parameter.name() == name);
         // A parameter wins over its part of the URL, as it does in the driver.
         let either = |names: &[&str], piece: Option<&str>| match names.iter().find_map(|name| parameter(name)) {
             Some(parameter) => decode(&parameter.value, values),
@@ -306,6 +313,18 @@ impl ServerUrl {
         };
         let user = either(&["user"], self.user.as_deref())?;
         let database = either(&["dbname"], Some(&self.database))?;
+        if self.engine == Engine::Mysql {
+            if database.is_empty() {
+                return Err(Fault::url("it names no database"));
+            }
+            if let Some(key) = ["password", "passwd", "pass", "pwd", "user"].into_iter().find(|key| self.has(key)) {
+                return Err(Fault::url(format!("in a mysql URL {key} stands before the host, not in a parameter")));
+            }
+            if let Some(socket) = parameter("socket") {
+                let server = ServerKey::new(&format!("unix:{}", decode(&socket.value, values)?));
+                return Ok(DatabasePlace::Server { server, database });
+            }
+        }
         let database = if database.is_empty() { user } else { database };
         Ok(DatabasePlace::Server { server: ServerKey::new(&format!("{host}:{port}")), database })
     }

@@ -233,3 +233,25 @@ fn the_driver_is_not_handed_what_it_would_log() {
     let options = format!("{:?}", resolved.postgres_options().unwrap());
     assert!(!options.contains("hunter2") && options.contains("Disable"), "{options}");
 }
+
+#[tokio::test]
+async fn a_mysql_url_is_read_as_its_driver_reads_it() {
+    let tenant = freeze("mariadb://app:hunter2@DB-3/acme?ssl-mode=verify_identity", &[]).await.unwrap();
+    assert_eq!((tenant.target.engine, tenant.target.schema.as_deref()), (Engine::Mysql, None));
+    assert_eq!(tenant.target.url.as_str(), "mariadb://app:${source}@DB-3/acme?ssl-mode=verify_identity");
+    let url = "mysql://app%40x:p%2Fw@db-3/acme%201?ssl-mode=required&charset=latin1&timezone=SYSTEM&host=other&tls=no";
+    let resolved = round_trip(url, &[]).await.unwrap();
+    assert_eq!(resolved.server().as_str(), "db-3:3306", "no parameter but a socket's moves the server");
+    let options = resolved.mysql_options().unwrap();
+    assert_eq!((options.get_host(), options.get_port(), options.get_username()), ("db-3", 3306, "app@x"));
+    assert_eq!((options.get_database(), options.get_charset()), (Some("acme 1"), "utf8mb4"));
+    assert!(matches!(options.get_ssl_mode(), sqlx::mysql::MySqlSslMode::Required));
+    let socket = round_trip("mysql://app@localhost/acme?socket=/run/my.sock", &[]).await.unwrap();
+    assert_eq!(socket.server().as_str(), "unix:/run/my.sock");
+    for url in ["mysql://app@db", "mysql://db/acme?password=hunter2", "mysql://db/acme?user=x", "mysql://db/a?schema=b"]
+    {
+        let error = freeze(url, &[]).await.unwrap_err();
+        assert_eq!(error.code(), Code::BadTenantUrl, "{url}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

@@ -4,13 +4,15 @@
 //! what those before it in the group did), and what was admitted is written in one statement per table, however many there are.
 //! The transaction holds the write lock from its start, so nothing changes between the reading and the writing, in any process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::TryStreamExt as _;
 use serde::Serialize;
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Either, Executor as _, SqliteConnection};
 
 use super::fault::Fault;
-use super::rows::{self, EventColumns, SummaryColumns, deploy_columns};
+use super::rows::{self, EventColumns, SummaryColumns, deploy_columns, event_insertion};
 use crate::base::{DeployId, Digest, Epoch, Seq, TenantId, Timestamp};
 use crate::log::rules::{self, Head};
 use crate::log::{Append, AppendError, LeaseAfter, LogError};
@@ -57,68 +59,59 @@ pub(super) async fn apply(
 }
 
 impl Desk {
+    /// One message for both tables: what a group costs beside its sync is the passing of messages to SQLite's thread and back.
     async fn read(connection: &mut SqliteConnection, appends: &[Append]) -> Result<Self, Fault> {
-        let mut desk = Self { deploys: BTreeMap::new(), tenants: BTreeMap::new(), events: Vec::new() };
-        desk.read_deploys(connection, appends).await?;
-        desk.read_tenants(connection, appends).await?;
-        Ok(desk)
-    }
-
-    async fn read_deploys(&mut self, connection: &mut SqliteConnection, appends: &[Append]) -> Result<(), Fault> {
         let mut ids: Vec<DeployId> = appends.iter().map(|append| append.stream.deploy).collect();
         ids.sort_unstable();
         ids.dedup();
-        let found = sqlx::query(concat!(
+        let streams: BTreeSet<_> =
+            appends.iter().filter_map(|append| Some((append.stream.deploy, append.stream.tenant.as_ref()?))).collect();
+        // CROSS JOIN: the list leads, the tables are looked up.
+        let text = concat!(
             "SELECT ",
             deploy_columns!(),
-            " FROM deploys WHERE id IN (SELECT value FROM json_each(?1))"
-        ))
-        .bind(rows::json(&ids)?)
-        .fetch_all(connection)
-        .await?;
-        for row in &found {
-            let stored = rows::deploy_row(row)?;
-            let head = Head { last_seq: stored.row.last_seq, hash: stored.head };
-            let (key, fleet, summary) = (stored.key, stored.row.fleet, stored.row.summary);
-            self.deploys.insert(stored.row.id, DeskDeploy { key, fleet, summary, head, read_seq: head.last_seq });
+            " FROM deploys WHERE id IN (SELECT value FROM json_each(?1)); \
+             SELECT t.key, d.id AS deploy, t.tenant, t.last_seq, t.head, t.epoch FROM json_each(?2) AS wanted \
+             CROSS JOIN deploys AS d ON d.id = wanted.value ->> 0 \
+             CROSS JOIN tenants AS t ON t.deploy = d.key AND t.tenant = wanted.value ->> 1"
+        );
+        let query =
+            sqlx::query(text).bind(rows::json(&ids)?).bind(rows::json(&streams.into_iter().collect::<Vec<_>>())?);
+        let mut desk = Self { deploys: BTreeMap::new(), tenants: BTreeMap::new(), events: Vec::new() };
+        let mut statement = 0;
+        let mut answers = connection.fetch_many(query);
+        while let Some(answer) = answers.try_next().await? {
+            match (answer, statement) {
+                (Either::Left(_), _) => statement += 1,
+                (Either::Right(row), 0) => desk.take_deploy(&row)?,
+                (Either::Right(row), _) => desk.take_tenant(&row)?,
+            }
         }
+        Ok(desk)
+    }
+
+    fn take_deploy(&mut self, row: &SqliteRow) -> Result<(), Fault> {
+        let stored = rows::deploy_row(row)?;
+        let head = Head { last_seq: stored.row.last_seq, hash: stored.head };
+        let (key, fleet, summary) = (stored.key, stored.row.fleet, stored.row.summary);
+        self.deploys.insert(stored.row.id, DeskDeploy { key, fleet, summary, head, read_seq: head.last_seq });
         Ok(())
     }
 
-    async fn read_tenants(&mut self, connection: &mut SqliteConnection, appends: &[Append]) -> Result<(), Fault> {
-        let mut wanted = BTreeMap::new();
-        for append in appends {
-            if let (Some(tenant), Some(deploy)) = (&append.stream.tenant, self.deploys.get(&append.stream.deploy)) {
-                wanted.insert((deploy.key, tenant), append.stream.deploy);
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        // CROSS JOIN: the list leads, the table is looked up.
-        let found = sqlx::query(
-            "SELECT t.key, t.deploy, t.tenant, t.last_seq, t.head, t.epoch FROM json_each(?1) AS wanted \
-             CROSS JOIN tenants AS t ON t.deploy = wanted.value ->> 0 AND t.tenant = wanted.value ->> 1",
-        )
-        .bind(rows::json(&wanted.keys().collect::<Vec<_>>())?)
-        .fetch_all(connection)
-        .await?;
-        for row in &found {
-            let tenant = rows::tenant_id(row)?;
-            let deploy_key: i64 = rows::unsigned(row, "deploy")?;
-            let Some(deploy) = wanted.get(&(deploy_key, &tenant)) else { continue };
-            let head = Head { last_seq: Seq(rows::unsigned(row, "last_seq")?), hash: rows::digest(row, "head")? };
-            let on_desk = DeskTenant {
-                key: rows::unsigned(row, "key")?,
-                epoch: Epoch(rows::unsigned(row, "epoch")?),
-                head,
-                read_seq: head.last_seq,
-                summary: None,
-                place: Place::Unchanged,
-                release_lease: false,
-            };
-            self.tenants.insert((*deploy, tenant), on_desk);
-        }
+    fn take_tenant(&mut self, row: &SqliteRow) -> Result<(), Fault> {
+        let tenant = rows::tenant_id(row)?;
+        let deploy = rows::deploy_id(row, "deploy")?;
+        let head = Head { last_seq: Seq(rows::unsigned(row, "last_seq")?), hash: rows::digest(row, "head")? };
+        let on_desk = DeskTenant {
+            key: rows::unsigned(row, "key")?,
+            epoch: Epoch(rows::unsigned(row, "epoch")?),
+            head,
+            read_seq: head.last_seq,
+            summary: None,
+            place: Place::Unchanged,
+            release_lease: false,
+        };
+        self.tenants.insert((deploy, tenant), on_desk);
         Ok(())
     }
 
@@ -155,9 +148,12 @@ impl Desk {
         if self.events.is_empty() {
             return Ok(());
         }
-        rows::insert_events(connection, &self.events).await?;
         self.write_deploys(connection).await?;
-        self.write_tenants(connection, now).await
+        let changed = self.changed_tenants();
+        if changed.is_empty() {
+            return rows::insert_events(connection, &self.events).await;
+        }
+        self.write_tenants(connection, &changed, now).await
     }
 
     async fn write_deploys(&self, connection: &mut SqliteConnection) -> Result<(), Fault> {
@@ -177,41 +173,46 @@ impl Desk {
         Ok(())
     }
 
+    /// The events, and what follows from them for their tenants, in one message; the commit is another, after the counts have been
+    /// compared.
+    ///
     /// The condition stands in the statement again, although the desk has decided it under the same lock: a promise is worth two
     /// assertions, and this one would also catch a mistake on the desk.
-    async fn write_tenants(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), Fault> {
-        let changed = self.changed_tenants();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let (count, changed) = (changed.len() as u64, rows::json(&changed)?);
-        let written = sqlx::query(
-            "UPDATE tenants SET last_seq = new.value ->> 'last_seq', head = unhex(new.value ->> 'head'), \
+    async fn write_tenants(
+        &self,
+        connection: &mut SqliteConnection,
+        changed: &[TenantChange<'_>],
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let text = concat!(
+            event_insertion!(),
+            "; UPDATE tenants SET last_seq = new.value ->> 'last_seq', head = unhex(new.value ->> 'head'), \
                  status = new.value ->> '$.summary.status', stage = new.value ->> '$.summary.stage', \
                  wave = new.value ->> '$.summary.wave', step = new.value ->> '$.summary.step', \
                  ready_at = new.value ->> '$.summary.ready_at', code = new.value ->> '$.summary.code', \
                  message = new.value ->> '$.summary.message', \
                  owner = CASE WHEN new.value ->> 'release_lease' THEN NULL ELSE owner END, \
                  lease_until = CASE WHEN new.value ->> 'release_lease' THEN 0 ELSE lease_until END \
-             FROM json_each(?1) AS new \
+             FROM json_each(?2) AS new \
              WHERE tenants.key = new.value ->> 'key' AND tenants.last_seq = new.value ->> 'read_seq' \
-               AND tenants.epoch = new.value ->> 'epoch'",
-        )
-        .bind(&changed)
-        .execute(&mut *connection)
-        .await?;
-        expect_rows(written.rows_affected(), count)?;
-        let written = sqlx::query(
-            "UPDATE records SET seen_at = ?2, release = CASE WHEN new.value ->> 'keep_release' THEN release \
+               AND tenants.epoch = new.value ->> 'epoch'; \
+             UPDATE records SET seen_at = ?3, release = CASE WHEN new.value ->> 'keep_release' THEN release \
                  ELSE unhex(new.value ->> 'release') END \
-             FROM json_each(?1) AS new \
-             WHERE records.fleet = new.value ->> 'fleet' AND records.tenant = new.value ->> 'tenant'",
-        )
-        .bind(&changed)
-        .bind(now.0)
-        .execute(connection)
-        .await?;
-        expect_rows(written.rows_affected(), count)
+             FROM json_each(?2) AS new \
+             WHERE records.fleet = new.value ->> 'fleet' AND records.tenant = new.value ->> 'tenant'"
+        );
+        let query = sqlx::query(text).bind(rows::json(&self.events)?).bind(rows::json(changed)?).bind(now.0);
+        let mut written = Vec::new();
+        let mut answers = connection.fetch_many(query);
+        while let Some(answer) = answers.try_next().await? {
+            if let Either::Left(done) = answer {
+                written.push(done.rows_affected());
+            }
+        }
+        let tenants = changed.len() as u64;
+        let expected = [self.events.len() as u64, tenants, tenants];
+        written.resize(expected.len(), 0);
+        written.into_iter().zip(expected).try_for_each(|(written, expected)| expect_rows(written, expected))
     }
 
     fn changed_tenants(&self) -> Vec<TenantChange<'_>> {

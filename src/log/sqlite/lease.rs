@@ -70,7 +70,7 @@ pub(super) async fn claim(
             tenant_columns!(),
             " FROM tenants INDEXED BY tenants_standing \
               WHERE deploy = ?1 AND status = ?2 AND (stage, wave) <= (?3, ?4) \
-                AND lease_until <= ?5 AND owner IS NOT ?7 AND (ready_at IS NULL OR ready_at <= ?5) \
+                AND lease_until <= ?5 AND owner IS NOT ?7 AND (ready_at IS NULL OR ready_at <= ?5 OR NOT ?8) \
               ORDER BY stage, wave, ordinal LIMIT ?6"
         ))
         .bind(deploy.key)
@@ -80,6 +80,7 @@ pub(super) async fn claim(
         .bind(now.0)
         .bind(rows::int(limit))
         .bind(holder.worker.as_str())
+        .bind(rules::waits_its_time(&deploy.row.summary, status))
         .fetch_all(&mut *connection)
         .await?;
         for row in &found {

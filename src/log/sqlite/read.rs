@@ -151,14 +151,17 @@ pub(super) async fn next_ready(
 ) -> Result<Option<Timestamp>, Fault> {
     let deploy = lease::deploy(connection, id).await?;
     let (statuses, (stage, wave)) = rules::admitted(&deploy.row.summary);
-    let statuses: Vec<&str> = statuses.into_iter().map(TenantStatus::as_str).collect();
+    let waits = |status| (TenantStatus::as_str(status), rules::waits_its_time(&deploy.row.summary, status));
+    let statuses: Vec<(&str, bool)> = statuses.into_iter().map(waits).collect();
     // Only what has a lease or a time to wait for can be the answer, and there is an index of each.
     let next: Option<i64> = sqlx::query_scalar(
         "WITH waiting AS (SELECT key FROM tenants WHERE deploy = ?1 AND owner IS NOT NULL \
              UNION SELECT key FROM tenants WHERE deploy = ?1 AND ready_at > ?2) \
-         SELECT min(max(coalesce(t.ready_at, 0), t.lease_until)) FROM waiting CROSS JOIN tenants AS t ON t.key = waiting.key \
-         WHERE t.status IN (SELECT value FROM json_each(?3)) AND (t.stage, t.wave) <= (?4, ?5) \
-           AND max(coalesce(t.ready_at, 0), t.lease_until) > ?2",
+         SELECT min(until) FROM (SELECT max(iif(w.value ->> 1, coalesce(t.ready_at, 0), 0), t.lease_until) AS until \
+             FROM waiting CROSS JOIN tenants AS t ON t.key = waiting.key \
+             JOIN json_each(?3) AS w ON w.value ->> 0 = t.status \
+             WHERE (t.stage, t.wave) <= (?4, ?5)) \
+         WHERE until > ?2",
     )
     .bind(deploy.key)
     .bind(now.0)

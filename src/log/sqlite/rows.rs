@@ -22,7 +22,15 @@ macro_rules! tenant_columns {
         "key, tenant, ordinal, spec, last_seq, head, epoch, owner, lease_until, status, stage, wave, step, ready_at, code, message"
     };
 }
-pub(super) use {deploy_columns, tenant_columns};
+/// The statement that writes events, from a list of [`EventColumns`].
+macro_rules! event_insertion {
+    () => {
+        "INSERT INTO events (deploy, tenant, seq, body, hash) \
+         SELECT value ->> 'deploy', value ->> 'tenant', value ->> 'seq', value ->> 'body', unhex(value ->> 'hash') \
+         FROM json_each(?1) ORDER BY key"
+    };
+}
+pub(super) use {deploy_columns, event_insertion, tenant_columns};
 
 /// SQLite's integers are signed. Nothing here comes near their end.
 pub(super) fn int(value: impl TryInto<i64>) -> i64 {
@@ -47,6 +55,12 @@ pub(super) fn tenant_id(row: &SqliteRow) -> Result<TenantId, Fault> {
     TenantId::new(text.clone()).map_err(|_| damaged("tenant", &text))
 }
 
+/// A deploy's id from its column.
+pub(super) fn deploy_id(row: &SqliteRow, column: &'static str) -> Result<DeployId, Fault> {
+    let text: &str = row.try_get(column)?;
+    text.parse::<DeployId>().map_err(|_| damaged(column, text))
+}
+
 /// An event as stored.
 pub(super) fn raw_event(row: &SqliteRow) -> Result<RawEvent, Fault> {
     Ok(RawEvent { seq: Seq(unsigned(row, "seq")?), body: row.try_get("body")?, hash: digest(row, "hash")? })
@@ -60,13 +74,12 @@ pub(super) struct StoredDeploy {
 }
 
 pub(super) fn deploy_row(row: &SqliteRow) -> Result<StoredDeploy, Fault> {
-    let id: &str = row.try_get("id")?;
     let summary: &str = row.try_get("summary")?;
     Ok(StoredDeploy {
         key: row.try_get("key")?,
         head: digest(row, "head")?,
         row: DeployRow {
-            id: id.parse::<DeployId>().map_err(|_| damaged("id", id))?,
+            id: deploy_id(row, "id")?,
             fleet: row.try_get("fleet")?,
             created_at: Timestamp(row.try_get("created_at")?),
             last_seq: Seq(unsigned(row, "last_seq")?),
@@ -189,13 +202,6 @@ pub(super) async fn insert_events(
     connection: &mut sqlx::SqliteConnection,
     events: &[EventColumns],
 ) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO events (deploy, tenant, seq, body, hash) \
-         SELECT value ->> 'deploy', value ->> 'tenant', value ->> 'seq', value ->> 'body', unhex(value ->> 'hash') \
-         FROM json_each(?1) ORDER BY key",
-    )
-    .bind(json(events)?)
-    .execute(connection)
-    .await?;
+    sqlx::query(event_insertion!()).bind(json(events)?).execute(connection).await?;
     Ok(())
 }

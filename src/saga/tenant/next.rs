@@ -135,7 +135,7 @@ impl TenantState {
                 StepState::Succeeded(_) => {
                     return Action::Undo { step, attempt: Attempt(1), not_before: Timestamp(0) };
                 }
-                StepState::UndoReady { attempt, not_before } => {
+                StepState::UndoReady { attempt, not_before, .. } => {
                     return Action::Undo { step, attempt: attempt.next(), not_before: *not_before };
                 }
                 _ => {}
@@ -155,7 +155,7 @@ impl TenantState {
         for (state, step) in self.steps.iter().zip(plan.steps()) {
             let (attempt, not_before) = match state {
                 StepState::Pending if self.needs_met(plan, step) => (Attempt(1), Timestamp(0)),
-                StepState::Ready { attempt, not_before } => (attempt.next(), *not_before),
+                StepState::Ready { attempt, not_before, .. } => (attempt.next(), *not_before),
                 _ => continue,
             };
             if open.is_none_or(|open| (step.stage, self.wave(step.stage)) > open) {

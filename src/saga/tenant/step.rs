@@ -21,6 +21,8 @@ pub enum StepState {
         attempt: Attempt,
         /// Not to be started before.
         not_before: Timestamp,
+        /// What the last try met, where it failed.
+        failure: Option<Failure>,
     },
     /// In effect.
     Succeeded(Evidence),
@@ -39,6 +41,8 @@ pub enum StepState {
         attempt: Attempt,
         /// Not to be started before.
         not_before: Timestamp,
+        /// What the last try met, where it failed.
+        failure: Option<Failure>,
     },
     /// Undone, or there was nothing to undo.
     Undone,
@@ -92,8 +96,8 @@ pub(super) fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepSt
             S::Started { attempt: *attempt }
         }
         (S::Started { .. }, E::StepSucceeded { evidence, .. }) => S::Succeeded(evidence.clone()),
-        (S::Started { attempt }, E::StepFailed { retry: Retry::At(at), .. }) => {
-            S::Ready { attempt: *attempt, not_before: *at }
+        (S::Started { attempt }, E::StepFailed { failure, retry: Retry::At(at), .. }) => {
+            S::Ready { attempt: *attempt, not_before: *at, failure: Some(failure.clone()) }
         }
         (S::Started { .. }, E::StepFailed { failure, retry: Retry::No, .. }) => S::Failed(failure.clone()),
         (S::Pending, E::StepSkipped { .. }) => S::Skipped,
@@ -103,8 +107,8 @@ pub(super) fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepSt
             S::Undoing { attempt: *attempt }
         }
         (S::Undoing { .. }, E::UndoSucceeded { .. }) | (S::Succeeded(_), E::UndoSkipped { .. }) => S::Undone,
-        (S::Undoing { attempt }, E::UndoFailed { retry: Retry::At(at), .. }) => {
-            S::UndoReady { attempt: *attempt, not_before: *at }
+        (S::Undoing { attempt }, E::UndoFailed { failure, retry: Retry::At(at), .. }) => {
+            S::UndoReady { attempt: *attempt, not_before: *at, failure: Some(failure.clone()) }
         }
         (S::Undoing { attempt }, E::UndoFailed { failure, retry: Retry::No, .. }) => {
             S::Stuck { half: Half::Undo, attempt: *attempt, failure: failure.clone() }
@@ -132,8 +136,8 @@ fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
     Some(match (found, half) {
         (Found::Applied, Half::Act) => StepState::Succeeded(Evidence { probed: true, ..Evidence::default() }),
         (Found::Applied, Half::Undo) => StepState::Undone,
-        (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before },
-        (Found::NotApplied, Half::Undo) => StepState::UndoReady { attempt, not_before },
+        (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before, failure: None },
+        (Found::NotApplied, Half::Undo) => StepState::UndoReady { attempt, not_before, failure: None },
         (Found::Unknown { failure, retry: Retry::At(at) }, _) => {
             let looks = if waits_for_predecessor(failure) { looks } else { looks.next() };
             StepState::Doubt { half, attempt, looks, not_before: *at, failure: failure.clone() }
@@ -153,9 +157,9 @@ fn resolved(half: Half, attempt: Attempt, failure: &Failure, resolution: Resolut
             StepState::Doubt { half, attempt: Attempt(0), looks: Attempt(0), not_before, failure: failure.clone() }
         }
         (Resolution::Applied, Half::Act) => StepState::Succeeded(Evidence::default()),
-        (Resolution::Undone, Half::Act) => StepState::Ready { attempt, not_before },
+        (Resolution::Undone, Half::Act) => StepState::Ready { attempt, not_before, failure: None },
         (Resolution::Applied, Half::Undo) => StepState::Left,
         // The tenant's own ledger must say so too: an undo without statements follows (see `TenantState::is_undone_by_hand`).
-        (Resolution::Undone, Half::Undo) => StepState::UndoReady { attempt: Attempt(0), not_before },
+        (Resolution::Undone, Half::Undo) => StepState::UndoReady { attempt: Attempt(0), not_before, failure: None },
     }
 }

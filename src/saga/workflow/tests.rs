@@ -226,8 +226,8 @@ fn a_file_that_is_not_a_workflow_is_refused_with_its_line() {
 fn retries_have_their_bounds() {
     let head = |retry: &str| small(&format!("[on_failure]\nthen = \"unwind\"\nretry = {{ {retry} }}"), STEP);
     for (retry, reason) in [
-        ("attempts = 0", "retry.attempts lies between 1 and 1000"),
-        ("attempts = 1001", "retry.attempts lies between 1 and 1000"),
+        ("attempts = 0", "retry.attempts lies between 1 and 100"),
+        ("attempts = 101", "retry.attempts lies between 1 and 100"),
         ("factor = 0.5", "retry.factor lies between 1 and 100"),
         ("factor = 101.0", "retry.factor lies between 1 and 100"),
         ("factor = nan", "retry.factor lies between 1 and 100"),
@@ -237,8 +237,8 @@ fn retries_have_their_bounds() {
         let message = format!("workflow w.toml, line 4: {reason}");
         assert_refused(&head(retry), Code::WorkflowInvalid, &message);
     }
-    let retry = parse(&head("attempts = 1000, factor = 3")).on_failure.retry;
-    assert_eq!((retry.attempts, retry.first), (1_000, RetryPolicy::default().first));
+    let retry = parse(&head("attempts = 100, factor = 3")).on_failure.retry;
+    assert_eq!((retry.attempts, retry.first), (100, RetryPolicy::default().first));
     assert!((retry.factor - 3.0).abs() < f64::EPSILON);
 }
 
@@ -317,4 +317,23 @@ fn no_damage_to_a_file_makes_the_reader_panic() {
             }
         }
     }
+}
+
+#[test]
+fn migrations_twice_and_a_switch_before_they_are_in_are_refused() {
+    let step = |id: &str, uses: &str, needs: &str| {
+        format!("[[stage.step]]\nid = \"{id}\"\nuses = \"{uses}\"\nneeds = [{needs}]\n")
+    };
+    let twice = [step("a", "migrate", ""), step("b", "migrate", "\"a\"")].concat();
+    let later = format!("{}[[stage]]\nname = \"t\"\n{}", step("a", "migrate", ""), step("b", "migrate", "\"a\""));
+    for text in [&twice, &later] {
+        let error = Workflow::parse("w.toml", &small("", text)).unwrap_err();
+        assert_eq!(error.code(), Code::WorkflowInvalid);
+        assert!(error.to_string().contains("steps a and b both use \"migrate\""), "{error}");
+    }
+    let beside = [step("a", "migrate", ""), step("s", "switch", "")].concat();
+    let error = Workflow::parse("w.toml", &small("", &beside)).unwrap_err();
+    assert!(error.to_string().contains("line 9") && error.to_string().contains("does not need step a"), "{error}");
+    let behind = [step("s", "switch", "\"v\""), step("v", "check", "\"a\""), step("a", "migrate", "")].concat();
+    parse(&small("", &behind));
 }

@@ -28,7 +28,7 @@ enum Tables {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SystemId {
     Ask,
-    /// The role may not: the server's address stands in.
+    /// The role may not: when the server was started has to do.
     Denied,
 }
 
@@ -67,11 +67,11 @@ async fn look(
 }
 
 fn text(names: &Names, tables: Tables, system_id: SystemId) -> String {
+    // The identifier is that of the data directory, which a copied server shares with its original; no two that run were started
+    // in the same microsecond. Not the address: one server may have several.
     let server_is = match system_id {
         SystemId::Ask => "(SELECT system_identifier::text FROM pg_control_system())",
-        SystemId::Denied => {
-            "coalesce(inet_server_addr()::text, 'local') || ':' || coalesce(inet_server_port()::text, '')"
-        }
+        SystemId::Denied => "''",
     };
     let tables = match tables {
         Tables::Read => format!("{};\n{}", sql::fence(names), sql::ledger(names)),
@@ -83,7 +83,8 @@ fn text(names: &Names, tables: Tables, system_id: SystemId) -> String {
     };
     format!(
         "ROLLBACK; BEGIN READ ONLY;
-SELECT split_part(current_setting('server_version'), ' ', 1) AS windlass_server, {server_is},
+SELECT split_part(current_setting('server_version'), ' ', 1) AS windlass_server,
+       {server_is} || '@' || extract(epoch FROM pg_postmaster_start_time())::text,
        (SELECT oid::text FROM pg_database WHERE datname = current_database()), current_schema()::text;
 {tables};
 COMMIT"

@@ -1,12 +1,10 @@
 //! The fleet that is killed in the middle of a deploy: three tenants founded at different releases, and a release whose every
 //! migration would show if it took effect twice.
 
-use std::path::Path;
-
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::support::oracle::{self, Sight};
-use crate::support::postgres::{APP_PASSWORD, PrivatePostgres, shared};
+use crate::support::postgres::{APP_PASSWORD, Admin, shared, url_at};
 use crate::support::project::{Project, Ran};
 
 /// What the tenants are.
@@ -23,19 +21,29 @@ pub(super) enum Way {
     Forward,
     /// `crow` refuses the last migration but one, and everyone is lowered.
     Unwind,
+    /// All of them have taken it, and it is taken back as a deploy of its own.
+    Rollback,
 }
 
 impl Way {
+    /// The command that is killed.
+    pub(super) fn command(self) -> &'static [&'static str] {
+        match self {
+            Self::Forward | Self::Unwind => &["deploy"],
+            Self::Rollback => &["rollback", "latest"],
+        }
+    }
+
     pub(super) fn exit(self) -> i32 {
         match self {
-            Self::Forward => 0,
+            Self::Forward | Self::Rollback => 0,
             Self::Unwind => 3,
         }
     }
 
     pub(super) fn outcome(self) -> &'static str {
         match self {
-            Self::Forward => "completed",
+            Self::Forward | Self::Rollback => "completed",
             Self::Unwind => "unwound",
         }
     }
@@ -99,22 +107,44 @@ INSERT INTO customers VALUES (1, 'ann', 2), (2, 'bob', 5);";
 /// What makes `crow` refuse the unique index.
 const TWICE: &str = "INSERT INTO customers VALUES (3, 'bob', 11);";
 
+/// The migration that can be held up on PostgreSQL, and the two places in it.
+pub(super) const GATED: &str = "0004_triple";
+pub(super) const ACT: Gate = Gate(41);
+pub(super) const UNDO: Gate = Gate(42);
+
+/// A place at which a test can hold a tenant's transaction up: it goes on once nobody holds the advisory lock of this number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gate(u32);
+
+impl Gate {
+    fn before(self, sql: &str) -> String {
+        let number = self.0;
+        format!(
+            "DO $$BEGIN WHILE NOT pg_try_advisory_xact_lock_shared({number}) LOOP PERFORM pg_sleep(0.01); END LOOP; END$$;\n{sql}"
+        )
+    }
+}
+
 /// A fleet ready to be deployed to, of which copies are made.
 pub(super) struct Template {
     pub(super) engine: Engine,
     pub(super) way: Way,
+    /// What the tenants held when they had been founded.
+    pub(super) founded: Sight,
     concurrency: usize,
     project: Project,
     /// What the names of its databases on the server begin with.
     databases: String,
-    server: Option<&'static PrivatePostgres>,
+    /// The port of their server, where they have one.
+    server: Option<u16>,
 }
 
 /// A copy, to be deployed to once.
 pub(super) struct Fleet {
     pub(super) project: Project,
     databases: String,
-    server: Option<&'static PrivatePostgres>,
+    /// The port of their server, where they have one.
+    server: Option<u16>,
 }
 
 impl Template {
@@ -122,9 +152,15 @@ impl Template {
     pub(super) async fn new(engine: Engine, way: Way, concurrency: usize) -> Self {
         let server = match engine {
             Engine::Sqlite => None,
-            Engine::Postgres => Some(shared().await),
+            Engine::Postgres => Some(shared().await.port()),
         };
-        let databases = format!("crash_{way:?}_{concurrency}").to_lowercase();
+        Self::on(server, way, concurrency, "sweep").await
+    }
+
+    /// The same on the server of this port, or in files; `name` keeps fleets on one server apart.
+    pub(super) async fn on(server: Option<u16>, way: Way, concurrency: usize, name: &str) -> Self {
+        let engine = if server.is_some() { Engine::Postgres } else { Engine::Sqlite };
+        let databases = format!("{name}_{way:?}_{concurrency}").to_lowercase();
         let founding = Fleet { project: Project::new(), databases: databases.clone(), server };
         founding.configure(concurrency);
         for (tenant, _) in TENANTS {
@@ -132,21 +168,27 @@ impl Template {
             founding.found(tenant, &format!("{FOUNDATION}{rows}")).await;
         }
         for (at, (name, up, down)) in MIGRATIONS.into_iter().enumerate() {
-            founding.project.write(&format!("migrations/{name}.up.sql"), up);
-            founding.project.write(&format!("migrations/{name}.down.sql"), down);
+            let gated = engine == Engine::Postgres && name == GATED;
+            let (up, down) = if gated { (ACT.before(up), UNDO.before(down)) } else { (up.to_owned(), down.to_owned()) };
+            founding.project.write(&format!("migrations/{name}.up.sql"), &up);
+            founding.project.write(&format!("migrations/{name}.down.sql"), &down);
             for (tenant, _) in TENANTS.into_iter().filter(|(_, founded)| *founded == at + 1) {
                 founding.run(&["deploy", "--only", tenant]).ends_with(0);
             }
         }
-        Self { engine, way, concurrency, project: founding.project, databases, server }
+        let founded = founding.sight().await;
+        if way == Way::Rollback {
+            founding.run(&["deploy"]).ends_with(0);
+        }
+        Self { engine, way, founded, concurrency, project: founding.project, databases, server }
     }
 
     /// A copy under a name of its own.
     pub(super) async fn copy(&self, name: &str) -> Fleet {
         let project = Project::copy_of(self.project.path().to_str().unwrap());
         let fleet = Fleet { project, databases: format!("{}_{name}", self.databases), server: self.server };
-        if let Some(server) = self.server {
-            let mut admin = server.admin().await;
+        if let Some(port) = self.server {
+            let mut admin = Admin::at(port, "postgres").await;
             for (tenant, _) in TENANTS {
                 let (new, old) = (fleet.database(tenant), format!("{}_{tenant}", self.databases));
                 admin.execute_all(&format!("CREATE DATABASE {new} OWNER app TEMPLATE {old}")).await;
@@ -170,8 +212,8 @@ impl Fleet {
         for (tenant, _) in TENANTS {
             let url = match self.server {
                 None => format!("sqlite://tenants/{tenant}.db"),
-                Some(server) => {
-                    let (port, database) = (server.port(), self.database(tenant));
+                Some(port) => {
+                    let database = self.database(tenant);
                     format!("postgres://app:${{env:APP_PASSWORD}}@127.0.0.1:{port}/{database}?sslmode=disable")
                 }
             };
@@ -187,10 +229,10 @@ impl Fleet {
     async fn found(&self, tenant: &str, sql: &str) {
         match self.server {
             None => drop(self.project.sql(&format!("tenants/{tenant}.db"), sql).await.unwrap()),
-            Some(server) => {
+            Some(port) => {
                 let database = self.database(tenant);
-                server.admin().await.execute_all(&format!("CREATE DATABASE {database} OWNER app")).await;
-                let mut connection = PgConnection::connect(&server.url_of(&database)).await.unwrap();
+                Admin::at(port, "postgres").await.execute_all(&format!("CREATE DATABASE {database} OWNER app")).await;
+                let mut connection = PgConnection::connect(&url_at(port, &database)).await.unwrap();
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
             }
@@ -209,6 +251,13 @@ impl Fleet {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
+    /// Closes a gate of a tenant, until what is returned is dropped or its server dies.
+    pub(super) async fn close(&self, tenant: &str, gate: Gate) -> Admin {
+        let mut admin = Admin::at(self.server.unwrap(), &self.database(tenant)).await;
+        admin.execute_all(&format!("SELECT pg_advisory_lock({})", gate.0)).await;
+        admin
+    }
+
     pub(super) fn log(&self) -> std::path::PathBuf {
         self.project.at("windlass.db")
     }
@@ -219,7 +268,7 @@ impl Fleet {
         for (tenant, _) in TENANTS {
             let lines = match self.server {
                 None => oracle::of_sqlite(&self.project.at(&format!("tenants/{tenant}.db"))).await,
-                Some(server) => oracle::of_postgres(&server.url_of(&self.database(tenant))).await,
+                Some(port) => oracle::of_postgres(&url_at(port, &self.database(tenant))).await,
             };
             sight.0.insert(tenant.to_owned(), lines);
         }
@@ -228,15 +277,10 @@ impl Fleet {
 
     /// Removes what is not in the folder.
     pub(super) async fn remove(self) {
-        let Some(server) = self.server else { return };
-        let mut admin = server.admin().await;
+        let Some(port) = self.server else { return };
+        let mut admin = Admin::at(port, "postgres").await;
         for (tenant, _) in TENANTS {
             admin.execute_all(&format!("DROP DATABASE {} WITH (FORCE)", self.database(tenant))).await;
         }
     }
-}
-
-/// Whether the file that counts passages is there, read.
-pub(super) fn passages(file: &Path) -> Vec<String> {
-    std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect()
 }

@@ -5,10 +5,26 @@
 //! compared with where the undisturbed run ended, by SQL that is not Windlass' own.
 
 mod fleet;
+mod judge;
+mod judged;
+mod running;
+mod server;
+mod signals;
 mod sweep;
 
 use fleet::{Engine, Way};
 use sweep::{Chosen, sweep};
+
+use crate::support::postgres::Admin;
+
+/// Of a session: that it waits at a gate.
+const AT_THE_GATE: &str = "wait_event IS NOT DISTINCT FROM 'PgSleep'";
+
+/// Waits until a deploy stands at the gate that this connection holds closed.
+async fn until_it_waits(gatekeeper: &mut Admin) {
+    let sessions = "SELECT FROM pg_stat_activity WHERE datname = current_database()";
+    gatekeeper.until(&format!("SELECT EXISTS ({sessions} AND {AT_THE_GATE})")).await;
+}
 
 #[test]
 fn a_deploy_killed_at_any_passage_of_any_point_completes_on_sqlite() {
@@ -37,4 +53,10 @@ fn deploys_of_many_tenants_at_a_time_that_are_killed_complete_or_lower_everyone(
             sweep(engine, way, 4, Chosen::Drawn(25));
         }
     }
+}
+
+#[test]
+fn a_rollback_that_is_killed_takes_everyone_back() {
+    sweep(Engine::Sqlite, Way::Rollback, 1, Chosen::FirstMiddleLast);
+    sweep(Engine::Postgres, Way::Rollback, 4, Chosen::Drawn(15));
 }

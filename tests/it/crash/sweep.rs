@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use windlass::base::crash::Point;
 
-use super::fleet::{Engine, Fleet, TENANTS, Template, Way, passages};
-use crate::support::oracle::{self, Account, Sight};
+use super::fleet::{Engine, Template, Way};
+use super::judge::Undisturbed;
 use crate::support::project::Ran;
 
 /// Deploys of one sweep that run side by side. Two sweeps run at a time on two cores.
@@ -64,20 +64,13 @@ struct Tally {
     faults: Vec<String>,
 }
 
-/// What an undisturbed run passes, and leaves.
-struct Undisturbed {
-    passages: Vec<String>,
-    founded: i64,
-    sight: Sight,
-}
-
 /// Kills a deploy at passages of crash points, and judges where it is once it has been taken up again.
 pub(super) fn sweep(engine: Engine, way: Way, concurrency: usize, chosen: Chosen) {
     let begun = Instant::now();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (template, undisturbed) = runtime().block_on(async {
         let template = Template::new(engine, way, concurrency).await;
-        let undisturbed = undisturbed(&template).await;
+        let undisturbed = Undisturbed::run(&template).await;
         (template, undisturbed)
     });
     assert_points_are_passed(way, &undisturbed);
@@ -105,39 +98,6 @@ pub(super) fn sweep(engine: Engine, way: Way, concurrency: usize, chosen: Chosen
     assert_eq!(tally.as_undisturbed, cases.len());
     if concurrency == 1 {
         assert!(tally.killed_again_at.contains_key(Point::AfterProbe.name()), "no resume was killed after a probe");
-    }
-}
-
-async fn undisturbed(template: &Template) -> Undisturbed {
-    let fleet = template.copy("calm").await;
-    let founded = oracle::deploys(&fleet.log()).await;
-    assert_eq!(founded, i64::try_from(TENANTS.len()).unwrap());
-    let before = fleet.sight().await;
-    let counted = fleet.project.at("passages");
-    let output = fleet.command(&["deploy"]).env("WINDLASS_CRASH_COUNT", &counted).output().unwrap();
-    Ran::of(output).ends_with(template.way.exit());
-    let sight = fleet.sight().await;
-    match template.way {
-        Way::Unwind => assert_eq!(before, sight, "{}", before.difference(&sight)),
-        Way::Forward => assert_is_the_release(template.engine, &sight),
-    }
-    assert_eq!(faults(template.way, &fleet, &sight).await, Vec::<String>::new());
-    let passages = passages(&counted);
-    fleet.remove().await;
-    Undisturbed { passages, founded, sight }
-}
-
-/// The undisturbed run is what the others are held against, so it is held against sums done by hand: every tenant's customers began
-/// with 2 and 5 visits, had 1 added once and were tripled once.
-fn assert_is_the_release(engine: Engine, sight: &Sight) {
-    for (tenant, _) in TENANTS {
-        for (id, email, visits) in [(1, "ann", 9), (2, "bob", 18)] {
-            let row = match engine {
-                Engine::Sqlite => format!("row of customers: {id}, '{email}', {visits}, 7"),
-                Engine::Postgres => format!("row of customers: ({id},{email},{visits},7)"),
-            };
-            assert!(sight.0[tenant].contains(&row), "{tenant}: no {row:?} in {:#?}", sight.0[tenant]);
-        }
     }
 }
 
@@ -191,28 +151,24 @@ fn cases(passages: &[String], chosen: Chosen) -> Vec<Case> {
 async fn run(template: &Template, undisturbed: &Undisturbed, at: usize, case: &Case, tally: &Mutex<Tally>) {
     let fleet = template.copy(&format!("n{at}")).await;
     let mut story = Vec::new();
-    let killed = kill(fleet.command(&["deploy"]), &case.kill, &mut story);
+    let killed = kill(fleet.command(template.way.command()), &case.kill, &mut story);
     let mut ended = !killed;
     let mut killed_again = false;
     if let Some(again) = case.again.as_ref().filter(|_| killed) {
-        let command = fleet.command(&[goes_on(&fleet, undisturbed).await]);
+        let command = fleet.command(undisturbed.goes_on(&fleet).await);
         killed_again = kill(command, again, &mut story);
         ended = !killed_again;
     }
     if !ended {
-        let command = goes_on(&fleet, undisturbed).await;
-        let ran = fleet.run(&[command]);
-        story.push(format!("{command}: {ran:?}"));
+        let command = undisturbed.goes_on(&fleet).await;
+        let ran = fleet.run(command);
+        story.push(format!("{command:?}: {ran:?}"));
     }
     // However many processes it took, the last one answers as one that was never disturbed.
     let answered = story.last().is_some_and(|told| told.contains(&format!("code: Some({})", template.way.exit())));
-    let sight = fleet.sight().await;
-    let mut wrong = faults(template.way, &fleet, &sight).await;
+    let mut wrong = undisturbed.faults(&fleet).await;
     if !answered {
         wrong.push(format!("the last process did not end with {}", template.way.exit()));
-    }
-    if sight != undisturbed.sight {
-        wrong.push(format!("the fleet is not as after an undisturbed run:\n{}", undisturbed.sight.difference(&sight)));
     }
     fleet.remove().await;
     let mut tally = tally.lock().unwrap();
@@ -229,30 +185,12 @@ async fn run(template: &Template, undisturbed: &Undisturbed, at: usize, case: &C
     }
 }
 
-/// What takes a killed deploy up: `resume` if there is something in the log, the same command if not.
-async fn goes_on(fleet: &Fleet, undisturbed: &Undisturbed) -> &'static str {
-    if oracle::deploys(&fleet.log()).await > undisturbed.founded { "resume" } else { "deploy" }
-}
-
 /// Runs a command that dies at a passage; whether it did.
 fn kill(mut command: Command, at: &Passage, story: &mut Vec<String>) -> bool {
     let output = command.env("WINDLASS_CRASH_AT", at.setting()).output().unwrap();
     let killed = output.status.signal() == Some(KILL);
     story.push(format!("killed at {}: {:?}", at.setting(), Ran::of(output)));
     killed
-}
-
-/// What is wrong with a deploy that has ended.
-async fn faults(way: Way, fleet: &Fleet, sight: &Sight) -> Vec<String> {
-    let mut faults = Account::read(&fleet.log()).await.faults(way.outcome());
-    let verified = fleet.run(&["audit", "verify"]);
-    if verified.code != Some(0) {
-        faults.push(format!("audit verify: {verified:?}"));
-    }
-    if sight.0.values().any(Vec::is_empty) {
-        faults.push("a tenant is empty".to_owned());
-    }
-    faults
 }
 
 /// Straight to the file descriptor, since a test's own output is shown only when it fails.

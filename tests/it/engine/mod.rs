@@ -5,10 +5,11 @@ mod rig;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rig::Rig;
-use windlass::base::Code;
-use windlass::engine::Ending;
-use windlass::saga::event::{DeployOutcome, Half, TenantEvent};
+use rig::{Rig, word};
+
+use windlass::base::{Code, TenantId};
+use windlass::engine::{Ending, prepare_rollback, resolve, resolve_all, retry};
+use windlass::saga::event::{DeployOutcome, Half, Resolution, TenantEvent};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::summary::TenantStatus;
 use windlass::tenant::{Outcome, SessionError};
@@ -67,4 +68,97 @@ async fn looks_that_find_an_earlier_session_at_work_are_not_counted() {
     });
     let (deploy, ending) = rig.deploy().await;
     assert_eq!(ending, Ending::Finished(DeployOutcome::Completed), "{:?}", rig.events(deploy, "acme").await);
+}
+
+#[tokio::test]
+async fn what_a_human_settled_is_surveyed_by_the_next_deploy() {
+    for resolution in [Resolution::Undone, Resolution::Applied, Resolution::Retry] {
+        let rig = Rig::new(&["acme"], &[TABLE]);
+        rig.deploy().await;
+        rig.migration(2, "CREATE TABLE b (id int)", "DROP TABLE b");
+        let torn = AtomicU32::new(0);
+        rig.on_apply(move |tenant, unit| {
+            let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, "torn");
+            let outcome = Outcome::Torn;
+            (unit.name == "0002_m" && torn.fetch_add(1, Ordering::SeqCst) == 0).then(|| SessionError {
+                tenant: tenant.clone(),
+                failure,
+                outcome,
+            })
+        });
+        let (deploy, ending) = rig.deploy().await;
+        assert_eq!((ending, rig.at(deploy, "acme").await.status), (Ending::Waiting, TenantStatus::Stuck));
+        let acme = TenantId::new("acme").unwrap();
+        if resolution == Resolution::Retry {
+            retry(&*rig.log, deploy, None, &word("mended")).await.unwrap();
+        } else {
+            resolve(&*rig.log, deploy, &acme, resolution, &word("looked")).await.unwrap();
+        }
+        rig.run(deploy).await;
+        // Said to be applied, and its ledger does not know of it: the undo is refused, and a human has to go on.
+        let applied = resolution == Resolution::Applied;
+        let status = if applied { TenantStatus::Stuck } else { TenantStatus::Unwound };
+        assert_eq!(rig.at(deploy, "acme").await.status, status, "{resolution:?}");
+        let record = rig.log.records("shop").await.unwrap().remove(&acme).unwrap();
+        assert_eq!(record.release, None, "{resolution:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[TABLE]);
+    rig.workflow = rig.workflow.replace("first = \"1ms\", max = \"2ms\"", "first = \"1h\", max = \"1h\"");
+    rig.on_apply(move |tenant, _| {
+        let (class, code) = if tenant.as_str() == "acme" {
+            (ErrorClass::Transient, Code::TenantTimeout)
+        } else {
+            (ErrorClass::Permanent, Code::StepFailed)
+        };
+        Some(SessionError::no_effect(tenant, class, code, "as it would be said"))
+    });
+    let deploy = rig.create().await;
+    // Bounded by the rig's own deadline, far below the hour.
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
+}
+
+#[tokio::test]
+async fn a_rollback_names_the_tenants_that_a_human_left_as_they_are() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[("CREATE TABLE a (id int)", "")]);
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    rig.on_apply(|tenant, _| {
+        let error = || SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no");
+        (tenant.as_str() == "bolt").then(error)
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Waiting);
+    let acme = TenantId::new("acme").unwrap();
+    resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it stays")).await.unwrap();
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
+    let found = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, deploy).await.unwrap();
+    assert_eq!((found.changing(), found.left_by_hand), (0, vec![acme]));
+}
+
+#[tokio::test]
+async fn only_tenants_that_are_stuck_over_one_thing_are_settled_together() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[TABLE, ("CREATE TABLE b (id int)", "DROP TABLE b")]);
+    rig.migration(3, "CREATE TABLE c (id int)", "DROP TABLE c");
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    rig.on_apply(|tenant, unit| {
+        let fails = matches!(
+            (tenant.as_str(), unit.name.as_str(), unit.key.half),
+            ("bolt", "0003_m", Half::Act) | ("bolt", "0002_m", Half::Undo) | ("acme", "0001_m", Half::Undo)
+        );
+        fails.then(|| SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no"))
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Waiting);
+    let error = resolve_all(&*rig.log, deploy, Resolution::Applied, &word("both stay")).await.unwrap_err();
+    assert!(error.to_string().contains("migrate:0001_m WL0606; migrate:0002_m WL0606"), "{error}");
+    for tenant in ["acme", "bolt"] {
+        assert_eq!(rig.at(deploy, tenant).await.status, TenantStatus::Stuck);
+    }
 }

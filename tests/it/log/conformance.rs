@@ -36,6 +36,7 @@ conformance! {
     a_claim_goes_by_the_deploys_order_and_its_limit
     a_wave_that_is_not_open_is_not_handed_out
     a_tenant_between_two_tries_is_not_handed_out_before_its_time
+    a_turn_ends_the_wait_for_another_try
     a_lease_that_has_run_out_is_taken_over_under_a_new_epoch
     a_heartbeat_prolongs_what_is_held_and_tells_what_is_lost
     a_lease_that_its_holder_has_forgotten_runs_out
@@ -290,6 +291,27 @@ async fn a_tenant_between_two_tries_is_not_handed_out_before_its_time(bench: Ben
     assert!(bench.claim(deploy, "w", 1).await.is_empty());
     bench.clock.advance(Duration::from_millis(1));
     assert_eq!(bench.claim(deploy, "w", 1).await[0].events.len(), 2);
+}
+
+async fn a_turn_ends_the_wait_for_another_try(bench: Bench) {
+    let deploy = bench.open(&["a"]).await;
+    let claim = bench.claim(deploy, "w", 1).await.remove(0);
+    let mut wait = append_for(&claim, 1, started(), TenantStatus::Running);
+    wait.lease = LeaseAfter::Release;
+    wait.summary.as_mut().unwrap().ready_at = Some(START.plus(Duration::from_secs(30)));
+    bench.append(wait.clone()).await.unwrap();
+    assert!(bench.claim(deploy, "w", 1).await.is_empty());
+    bench.deploy_event(deploy, unwind()).await;
+    assert_eq!(bench.log.next_ready(deploy).await.unwrap(), None, "it is free already");
+    let claim = bench.claim(deploy, "w", 1).await.remove(0);
+    // An undo's pause is kept.
+    let mut wait = append_for(&claim, 2, turned(), TenantStatus::Unwinding);
+    wait.lease = LeaseAfter::Release;
+    let soon = START.plus(Duration::from_secs(30));
+    wait.summary.as_mut().unwrap().ready_at = Some(soon);
+    bench.append(wait).await.unwrap();
+    assert!(bench.claim(deploy, "w", 1).await.is_empty());
+    assert_eq!(bench.log.next_ready(deploy).await.unwrap(), Some(soon));
 }
 
 async fn a_lease_that_has_run_out_is_taken_over_under_a_new_epoch(bench: Bench) {

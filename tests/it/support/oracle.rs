@@ -149,14 +149,22 @@ pub async fn deploys(log: &Path) -> i64 {
     count
 }
 
-/// How many events of a type the newest deploy has so far.
+/// How many events of a type a log has, over all its deploys.
 pub async fn count(log: &Path, kind: &str) -> i64 {
     let mut connection = sqlite(log).await;
-    let sql =
-        "SELECT count(*) FROM events WHERE deploy = (SELECT max(key) FROM deploys) AND body ->> '$.event.type' = ?1";
+    let sql = "SELECT count(*) FROM events WHERE body ->> '$.event.type' = ?1";
     let count = sqlx::query_scalar(sql).bind(kind).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     count
+}
+
+/// Whether nobody has the log's write lock.
+pub async fn can_be_written(log: &Path) -> bool {
+    let options = SqliteConnectOptions::new().filename(log).busy_timeout(std::time::Duration::ZERO);
+    let mut connection = options.connect().await.unwrap();
+    let begun = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut connection).await.is_ok();
+    connection.close().await.unwrap();
+    begun
 }
 
 impl Account {

@@ -1,55 +1,33 @@
 //! A PostgreSQL server of the tests' own.
 //!
 //! Started from the installed binaries on a free port, in a temporary folder, as an unprivileged user where the tests run as root.
-//! A keeper process holds it: when the test process ends, in whatever way, a pipe closes, and the keeper stops the server and
-//! removes the folder. So a killed test run leaves nothing behind, and no destructor has to run.
+//! See [`super::server`] for who cleans up.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
-/// How long a server may take to answer.
-const READY_WITHIN: Duration = Duration::from_mins(1);
-/// The pause between two attempts to connect to a server that starts.
-const KNOCK: Duration = Duration::from_millis(20);
-/// How many ports are tried: between finding one free and using it, somebody else may.
-const PORTS_TRIED_MAX: u32 = 5;
+pub use super::server::Durability;
+use super::server::{
+    KNOCK, PORTS_TRIED_MAX, READY_WITHIN, children_of, dismiss, give_to, is_running, keep, log_of, program_folders,
+    signal, unprivileged_command, wait_until_gone,
+};
+
+/// Who the server runs as.
+const USER: &str = "postgres";
 
 /// The password of the role `postgres`.
 pub const SUPERUSER_PASSWORD: &str = "super-secret";
 /// The password of the role `app`, which owns the tests' databases. No message may ever contain it.
 pub const APP_PASSWORD: &str = "app-s3cr3t";
-
-/// Arguments: the folder, the server's command line. Prints the server's process id. A line `keep` ends it without removing the
-/// folder; the end of the input removes both.
-const KEEPER: &str = r#"
-dir=$1; shift
-"$@" >>"$dir/server.log" 2>&1 </dev/null &
-server=$!
-echo "$server"
-read -r word
-kill -QUIT "$server" 2>/dev/null
-wait "$server"
-[ "$word" = keep ] || rm -rf "$dir"
-"#;
-
-/// Whether a server's commits survive its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// `fsync = on`: for tests that kill it.
-    Fsync,
-    /// For all others.
-    None,
-}
 
 /// A running server.
 pub struct PrivatePostgres {
@@ -85,12 +63,10 @@ impl PrivatePostgres {
         let binaries = binaries();
         let dir = tempfile::Builder::new().prefix("windlass-pg-").tempdir().unwrap().keep();
         std::fs::write(dir.join("password"), SUPERUSER_PASSWORD).unwrap();
-        if let Some((uid, gid)) = unprivileged() {
-            chown(&dir, Some(uid), Some(gid)).unwrap();
-            chown(dir.join("password"), Some(uid), Some(gid)).unwrap();
-        }
+        give_to(USER, &dir);
+        give_to(USER, &dir.join("password"));
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o711)).unwrap();
-        let mut initdb = unprivileged_command(&binaries.join("initdb"));
+        let mut initdb = unprivileged_command(USER, &binaries.join("initdb"));
         initdb.args(["--no-sync", "--username=postgres", "--auth=scram-sha-256", "--locale=C", "--encoding=UTF8"]);
         initdb.arg(format!("--pwfile={}", dir.join("password").display())).arg("-D").arg(dir.join("data"));
         let made = initdb.current_dir(&dir).output().unwrap();
@@ -109,7 +85,7 @@ impl PrivatePostgres {
 
     /// A connection of the superuser, to the database `postgres`.
     pub async fn admin(&self) -> Admin {
-        Admin(PgConnection::connect(&superuser_url(self.port, "postgres")).await.unwrap())
+        Admin::at(self.port, "postgres").await
     }
 
     /// The port, on 127.0.0.1.
@@ -121,7 +97,7 @@ impl PrivatePostgres {
     pub async fn database(&self) -> Db {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.admin().await.execute_all(&format!("CREATE DATABASE {name} OWNER app")).await;
-        let url = format!("postgres://app:{APP_PASSWORD}@127.0.0.1:{}/{name}?sslmode=disable", self.port);
+        let url = self.url_of(&name);
         Db { url, superuser_url: superuser_url(self.port, &name), name }
     }
 
@@ -131,13 +107,8 @@ impl PrivatePostgres {
         // The postmaster first: it would start new ones.
         signal("KILL", &[self.server]);
         signal("KILL", &children);
-        self.keeper.stdin.take().unwrap().write_all(b"keep\n").unwrap();
-        self.keeper.wait().unwrap();
-        let deadline = Instant::now() + READY_WITHIN;
-        while children.iter().any(|pid| Path::new(&format!("/proc/{pid}/mem")).exists() && !is_zombie(*pid)) {
-            assert!(Instant::now() < deadline, "killed server processes do not go away");
-            std::thread::yield_now();
-        }
+        dismiss(&mut self.keeper);
+        wait_until_gone(&children);
     }
 
     /// Starts the server again, on another port, after [`PrivatePostgres::kill9`].
@@ -146,9 +117,24 @@ impl PrivatePostgres {
         (self.port, self.server, self.keeper) = (port, server, keeper);
     }
 
+    /// Starts the server again where it was, for those who go on knocking there.
+    #[cfg(feature = "crash-points")]
+    pub async fn restart_in_place(&mut self) {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let launched = launch_on(&self.dir, &self.binaries, self.port).await;
+            if let Some((server, keeper)) = launched {
+                (self.server, self.keeper) = (server, keeper);
+                return;
+            }
+            // Somebody's connection may have been given the port for its own end meanwhile.
+            assert!(Instant::now() < deadline, "the port is not free again: {}", log_of(&self.dir));
+        }
+    }
+
     /// The URL of a database made before a restart.
     pub fn url_of(&self, name: &str) -> String {
-        format!("postgres://app:{APP_PASSWORD}@127.0.0.1:{}/{name}?sslmode=disable", self.port)
+        url_at(self.port, name)
     }
 }
 
@@ -163,6 +149,11 @@ impl Drop for PrivatePostgres {
 pub struct Admin(pub PgConnection);
 
 impl Admin {
+    /// A connection to a database of the server on a port.
+    pub async fn at(port: u16, database: &str) -> Self {
+        Self(PgConnection::connect(&superuser_url(port, database)).await.unwrap())
+    }
+
     /// A connection to a database.
     pub async fn to(db: &Db) -> Self {
         Self(PgConnection::connect(&db.superuser_url).await.unwrap())
@@ -192,103 +183,52 @@ fn superuser_url(port: u16, database: &str) -> String {
     format!("postgres://postgres:{SUPERUSER_PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 
-/// Starts a server on a cluster, and waits until it answers.
+/// The URL of a database for the role `app`, with its password.
+pub fn url_at(port: u16, database: &str) -> String {
+    format!("postgres://app:{APP_PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
+/// Starts a server on a cluster, on a free port, and waits until it answers.
 async fn launch(dir: &Path, binaries: &Path) -> (u16, u32, Child) {
     for _ in 0..PORTS_TRIED_MAX {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (server, keeper) = spawn(dir, binaries, port);
-        let deadline = Instant::now() + READY_WITHIN;
-        while Path::new(&format!("/proc/{server}")).exists() && !is_zombie(server) {
-            if PgConnection::connect(&superuser_url(port, "postgres")).await.is_ok() {
-                return (port, server, keeper);
-            }
-            assert!(Instant::now() < deadline, "the private PostgreSQL does not answer: {}", log_of(dir));
-            tokio::time::sleep(KNOCK).await;
+        if let Some((server, keeper)) = launch_on(dir, binaries, port).await {
+            return (port, server, keeper);
         }
-        let mut keeper = keeper;
-        keeper.stdin.take().unwrap().write_all(b"keep\n").unwrap();
-        keeper.wait().unwrap();
     }
     panic!("the private PostgreSQL does not start: {}", log_of(dir));
 }
 
+/// The same on a given port; none where the server ends at once, as it does when the port is taken.
+async fn launch_on(dir: &Path, binaries: &Path, port: u16) -> Option<(u32, Child)> {
+    let (server, mut keeper) = spawn(dir, binaries, port);
+    let deadline = Instant::now() + READY_WITHIN;
+    while is_running(server) {
+        if PgConnection::connect(&superuser_url(port, "postgres")).await.is_ok() {
+            return Some((server, keeper));
+        }
+        assert!(Instant::now() < deadline, "the private PostgreSQL does not answer: {}", log_of(dir));
+        tokio::time::sleep(KNOCK).await;
+    }
+    dismiss(&mut keeper);
+    None
+}
+
 fn spawn(dir: &Path, binaries: &Path, port: u16) -> (u32, Child) {
-    let server = unprivileged_command(&binaries.join("postgres"));
-    let mut keeper = Command::new("sh");
-    keeper.arg("-c").arg(KEEPER).arg("keeper").arg(dir).arg(server.get_program()).args(server.get_args());
-    keeper.arg("-D").arg(dir.join("data")).arg("-p").arg(port.to_string());
+    let mut server = unprivileged_command(USER, &binaries.join("postgres"));
+    server.arg("-D").arg(dir.join("data")).arg("-p").arg(port.to_string());
     for setting in
         ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300", "shared_buffers=64MB"]
     {
-        keeper.arg("-c").arg(setting);
+        server.arg("-c").arg(setting);
     }
-    // A group of its own: a Ctrl-C at the terminal must not end the keeper before it has cleaned up.
-    let keeper = keeper.process_group(0).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut keeper = keeper.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    (line.trim().parse().unwrap(), keeper)
+    keep(dir, "QUIT", &server)
 }
 
-fn log_of(dir: &Path) -> String {
-    std::fs::read_to_string(dir.join("server.log")).unwrap_or_default()
-}
-
-/// The folder of the installed server's programs.
-fn binaries() -> PathBuf {
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).collect::<Vec<_>>();
-    let packaged = glob::glob("/usr/lib/postgresql/*/bin").unwrap().flatten();
-    // The newest package first.
-    let packaged = packaged.collect::<Vec<_>>().into_iter().rev();
-    on_path
+/// The folder of the installed server's programs. Debian keeps them out of the path.
+pub fn binaries() -> PathBuf {
+    program_folders("/usr/lib/postgresql/*/bin")
         .into_iter()
-        .chain(packaged)
         .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
         .expect("these tests need a PostgreSQL server: apt-get install -y postgresql")
-}
-
-/// The user and group that the server runs as, where the tests run as root, as which it refuses to.
-fn unprivileged() -> Option<(u32, u32)> {
-    if id(&["-u"])? != 0 {
-        return None;
-    }
-    ["postgres", "nobody"].iter().find_map(|user| Some((id(&["-u", user])?, id(&["-g", user])?)))
-}
-
-fn id(arguments: &[&str]) -> Option<u32> {
-    let output = Command::new("id").args(arguments).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().parse().ok()
-}
-
-fn unprivileged_command(program: &Path) -> Command {
-    let Some((uid, gid)) = unprivileged() else { return Command::new(program) };
-    let mut command = Command::new("setpriv");
-    command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups").arg("--").arg(program);
-    command
-}
-
-fn signal(name: &str, pids: &[u32]) {
-    for pid in pids {
-        let _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
-    }
-}
-
-fn stat_of(pid: u32) -> Option<Vec<String>> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in brackets, may hold spaces.
-    let (_, rest) = stat.rsplit_once(')')?;
-    Some(rest.split_whitespace().map(str::to_owned).collect())
-}
-
-fn is_zombie(pid: u32) -> bool {
-    stat_of(pid).is_none_or(|stat| stat[0] == "Z" || stat[0] == "X")
-}
-
-fn children_of(parent: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| stat_of(*pid).is_some_and(|stat| stat[1] == parent.to_string()))
-        .collect()
 }

@@ -28,7 +28,11 @@ pub async fn opening_makes_an_empty_ledger_and_a_survey_sees_the_fence(it: &Subj
     assert_eq!(session.probe(&it.key("migrate:1", Half::Act)), Probe::NotApplied);
     let found = it.survey().await;
     assert_eq!(found.server, session.server());
-    let engine = if it.kind == Kind::Sqlite { "SQLite 3." } else { "PostgreSQL 1" };
+    let engine = match it.kind {
+        Kind::Sqlite => "SQLite 3.",
+        Kind::MariaDb => "MariaDB 1",
+        Kind::PostgresDatabase | Kind::PostgresSchema => "PostgreSQL 1",
+    };
     assert!(found.server.starts_with(engine), "{}", found.server);
     let fence = found.fence.unwrap();
     assert_eq!((fence.epoch, fence.log, fence.deploy, fence.tenants), (Epoch(3), it.log, it.deploy, 7));
@@ -104,7 +108,11 @@ pub async fn a_failing_second_statement_leaves_nothing_and_is_named(it: &Subject
     let error = session.apply(&unit).await.unwrap_err();
     assert_eq!((error.code(), error.failure.class), (Code::StepFailed, ErrorClass::Permanent));
     assert_eq!((error.failure.statement, error.outcome), (Some(2), Outcome::NoEffect));
-    let server_code = if it.kind == Kind::Sqlite { "1" } else { "42P01" };
+    let server_code = match it.kind {
+        Kind::Sqlite => "1",
+        Kind::MariaDb => "1146",
+        Kind::PostgresDatabase | Kind::PostgresSchema => "42P01",
+    };
     assert_eq!(error.failure.server_code.as_deref(), Some(server_code));
     assert!(error.failure.message.contains("nowhere"), "{}", error.failure.message);
     assert_eq!(it.tables("a").await, 0);
@@ -290,7 +298,7 @@ pub async fn a_check_holds_fails_or_errs_and_never_writes(it: &Subject) {
     session.apply(&it.up("1", &["CREATE TABLE a (id int)"])).await.unwrap();
     assert_eq!(session.check("SELECT count(*) = 0 FROM a -- none").await.unwrap(), CheckOutcome::Holds);
     for (sql, answer) in [
-        ("SELECT count(*) > 0 FROM a", if it.kind == Kind::Sqlite { "0" } else { "f" }),
+        ("SELECT count(*) > 0 FROM a", if matches!(it.kind, Kind::Sqlite | Kind::MariaDb) { "0" } else { "f" }),
         ("SELECT 1 UNION ALL SELECT 1", "more than one row"),
         ("SELECT 1 WHERE 1 = 0", "no row"),
         ("SELECT NULL", "NULL"),
@@ -329,9 +337,18 @@ pub async fn a_lock_that_is_held_is_a_transient_timeout(it: &Subject) {
             sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
             session.apply(&unit).await.unwrap_err()
         }
+        Store::MariaDb(_) => {
+            let mut holder = it.mariadb().await;
+            holder.execute_all("LOCK TABLES a WRITE").await;
+            session.apply(&unit).await.unwrap_err()
+        }
     };
     assert_eq!((error.code(), error.failure.class), (Code::TenantTimeout, ErrorClass::Transient), "{error}");
-    let server_code = if it.kind == Kind::Sqlite { "5" } else { "55P03" };
+    let server_code = match it.kind {
+        Kind::Sqlite => "5",
+        Kind::MariaDb => "1205",
+        Kind::PostgresDatabase | Kind::PostgresSchema => "55P03",
+    };
     assert_eq!((error.failure.server_code.as_deref(), error.outcome), (Some(server_code), Outcome::NoEffect));
     assert_eq!(session.apply(&unit).await.unwrap(), Applied::Now);
 }
@@ -344,6 +361,7 @@ pub async fn a_statement_that_takes_too_long_is_a_permanent_timeout(it: &Subject
             "INSERT INTO a WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
         }
         Kind::PostgresDatabase | Kind::PostgresSchema => "SELECT pg_sleep(60)",
+        Kind::MariaDb => "SELECT SLEEP(60)",
     };
     let error = session.apply(&it.up("1", &["CREATE TABLE a (id int)", endless])).await.unwrap_err();
     assert_eq!((error.code(), error.failure.class), (Code::TenantTimeout, ErrorClass::Permanent), "{error}");
@@ -374,6 +392,11 @@ pub async fn a_missing_database_is_named_as_missing(it: &Subject) {
             conn_to("ghost", &url, None).await
         }
         Store::Postgres(db) => conn_to("ghost", &db.url, Some("ghost")).await,
+        // To a user without rights on it the server says that it may not be used, whether it is there or not.
+        Store::MariaDb(db) => {
+            let url = db.superuser_url.replace(&format!("/{}?", db.name), "/ghost?");
+            conn_to("ghost", &url, None).await
+        }
     };
     let errors =
         [open(&missing, &it.opening(1)).await.err().unwrap(), survey(&missing, &surveying()).await.unwrap_err()];

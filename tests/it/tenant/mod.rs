@@ -1,6 +1,7 @@
 //! Sessions with real tenant databases: one conformance suite for every engine, and what only one of them can do.
 
 mod behaviour;
+mod mariadb;
 mod postgres;
 mod sqlite;
 mod subject;
@@ -13,6 +14,7 @@ macro_rules! conformance {
         conformance!(@kind on_a_postgres_database PostgresDatabase $($behaviour)*);
         conformance!(@kind on_a_postgres_schema PostgresSchema $($behaviour)*);
         conformance!(@kind on_a_sqlite_file Sqlite $($behaviour)*);
+        conformance!(@kind on_a_mariadb_database MariaDb $($behaviour)*);
     };
     (@kind $module:ident $kind:ident $($behaviour:ident)*) => {
         mod $module {

@@ -294,6 +294,19 @@ async fn a_database_is_itself_by_any_url_and_its_schemas_are_not_each_other() {
 }
 
 #[tokio::test]
+async fn a_server_with_the_identifier_of_another_is_not_that_one() {
+    // As two servers made of one image have it: the same data directory, started twice.
+    let mut server = PrivatePostgres::start(Durability::Fsync).await;
+    let db = server.database().await;
+    let identity = async |url: &str| survey(&conn_to("acme", url, None).await, &surveying()).await.unwrap().identity;
+    let first = identity(&db.url).await;
+    assert_eq!(identity(&db.url).await, first);
+    server.kill9();
+    server.restart().await;
+    assert_ne!(identity(&server.url_of(&db.name)).await, first);
+}
+
+#[tokio::test]
 async fn what_was_applied_is_there_after_the_server_was_killed() {
     let mut server = PrivatePostgres::start(Durability::Fsync).await;
     let db = server.database().await;

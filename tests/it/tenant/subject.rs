@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 use windlass::base::{DeployId, Digest, Epoch, LogId, StepId, SystemClock, TenantId, WorkerId};
 use windlass::fleet::{Entry, FleetError, RereadSource, SecretResolver, Source, SourceUrl, Variables};
 use windlass::saga::event::Half;
@@ -13,6 +13,7 @@ use windlass::tenant::{
     Unit, open, survey,
 };
 
+use crate::support::mariadb::{self, Admin};
 use crate::support::postgres::{Db, shared};
 
 /// The kinds of tenants there are.
@@ -21,12 +22,32 @@ pub enum Kind {
     PostgresDatabase,
     PostgresSchema,
     Sqlite,
+    MariaDb,
 }
 
 /// What holds the data.
 pub enum Store {
     Postgres(Db),
     Sqlite(tempfile::TempDir),
+    MariaDb(mariadb::Db),
+}
+
+/// On MariaDB a unit cannot hold DDL, so what its statements make is a row in `made` here, and the tables are there beforehand.
+const PLAYGROUND: &str = "CREATE TABLE made (name varchar(100) CHARACTER SET utf8mb4 NOT NULL);
+    CREATE TABLE a (id int); CREATE TABLE b (id int)";
+
+/// A statement of the suite in the words of a unit on MariaDB.
+fn as_dml(statement: &str) -> String {
+    let words: Vec<&str> =
+        statement.split_whitespace().filter(|word| !["IF", "NOT", "EXISTS"].contains(word)).collect();
+    match words.as_slice() {
+        ["CREATE", "TABLE", name, "(id", "int)", rest @ ..] => {
+            format!("INSERT INTO made VALUES ('{name}') {}", rest.join(" "))
+        }
+        ["DROP", "TABLE", name] => format!("DELETE FROM made WHERE name = '{name}'"),
+        ["ALTER", "TABLE", name, ..] => format!("UPDATE {name} SET id = id"),
+        _ => statement.to_owned(),
+    }
 }
 
 /// The way to a tenant, as a fleet's source would give it.
@@ -65,6 +86,12 @@ impl Subject {
                 let conn = conn_to("acme", &format!("sqlite://{}", path.display()), None).await;
                 (Store::Sqlite(dir), conn)
             }
+            Kind::MariaDb => {
+                let db = mariadb::shared().await.database().await;
+                Admin::to(&db).await.execute_all(PLAYGROUND).await;
+                let conn = conn_to("acme", &db.url, None).await;
+                (Store::MariaDb(db), conn)
+            }
             Kind::PostgresDatabase | Kind::PostgresSchema => {
                 let db = shared().await.database().await;
                 let schema = (kind == Kind::PostgresSchema).then_some("tenant \"one\"");
@@ -82,14 +109,21 @@ impl Subject {
     pub fn db(&self) -> &Db {
         match &self.store {
             Store::Postgres(db) => db,
-            Store::Sqlite(_) => panic!("not on PostgreSQL"),
+            Store::Sqlite(_) | Store::MariaDb(_) => panic!("not on PostgreSQL"),
+        }
+    }
+
+    pub fn my(&self) -> &mariadb::Db {
+        match &self.store {
+            Store::MariaDb(db) => db,
+            Store::Postgres(_) | Store::Sqlite(_) => panic!("not on MariaDB"),
         }
     }
 
     pub fn file(&self) -> std::path::PathBuf {
         match &self.store {
             Store::Sqlite(dir) => dir.path().join("acme.db"),
-            Store::Postgres(_) => panic!("not on SQLite"),
+            Store::Postgres(_) | Store::MariaDb(_) => panic!("not on SQLite"),
         }
     }
 
@@ -131,7 +165,10 @@ impl Subject {
             version: version.to_owned(),
             name: format!("{version}_name"),
             digest: Digest::of(version.as_bytes()),
-            statements: statements.iter().map(|&text| text.to_owned()).collect(),
+            statements: statements
+                .iter()
+                .map(|&text| if self.kind == Kind::MariaDb { as_dml(text) } else { text.to_owned() })
+                .collect(),
             sets_session: SetsSession::No,
             foreign_keys: ForeignKeys::Unchecked,
             fence: FenceState::Open,
@@ -146,8 +183,14 @@ impl Subject {
 
     /// Runs SQL as somebody who is not Windlass.
     pub async fn outside(&self, sql: &str) {
+        if self.kind == Kind::MariaDb {
+            // The suite's tables are there already.
+            let sql = sql.replace("CREATE TABLE a ", "CREATE OR REPLACE TABLE a ");
+            return self.mariadb().await.execute_all(&sql).await;
+        }
         let sql = AssertSqlSafe(sql.to_owned());
         match &self.store {
+            Store::MariaDb(_) => unreachable!("above"),
             Store::Postgres(_) => {
                 sqlx::raw_sql(sql).execute(&mut self.postgres().await).await.unwrap();
             }
@@ -161,6 +204,7 @@ impl Subject {
     pub async fn number(&self, sql: &str) -> i64 {
         let query = AssertSqlSafe(sql.to_owned());
         match &self.store {
+            Store::MariaDb(_) => self.mariadb().await.number(sql).await,
             Store::Postgres(_) => sqlx::query_scalar(query).fetch_one(&mut self.postgres().await).await.unwrap(),
             Store::Sqlite(_) => sqlx::query_scalar(query).fetch_one(&mut self.sqlite().await).await.unwrap(),
         }
@@ -173,12 +217,22 @@ impl Subject {
                 self.number(&format!("SELECT count(*) FROM pg_class WHERE oid = to_regclass('{name}')")).await
             }
             Store::Sqlite(_) => self.number(&format!("SELECT count(*) FROM sqlite_master WHERE name = '{name}'")).await,
+            Store::MariaDb(_) => match name {
+                "windlass_ledger" => unreachable!("not asked for here"),
+                _ => self.number(&format!("SELECT count(*) FROM made WHERE name = '{name}'")).await,
+            },
         }
     }
 
     /// Everything that is there, as one text.
     pub async fn catalog(&self) -> String {
         match &self.store {
+            Store::MariaDb(db) => {
+                let of = "SELECT CAST(coalesce(group_concat(concat(table_name, ifnull(create_time, ''), ifnull(update_time, '')) \
+                          ORDER BY table_name), '') AS CHAR) FROM information_schema.tables WHERE table_schema = ";
+                let tables = self.mariadb().await.text(&format!("{of}'{}'", db.name)).await;
+                format!("{tables} {}", mariadb::shared().await.dump(&db.name, &[]))
+            }
             Store::Postgres(_) => {
                 let sql = "SELECT coalesce(string_agg(relname || relkind::text || oid::text, ',' ORDER BY oid), '') || \
                            (SELECT string_agg(nspname, ',' ORDER BY oid) FROM pg_namespace) FROM pg_class";
@@ -190,6 +244,11 @@ impl Subject {
                 format!("{schema} {}", Digest::of(&std::fs::read(self.file()).unwrap()))
             }
         }
+    }
+
+    /// A connection of somebody who is not Windlass, with the rights of the tenant's own user.
+    pub async fn mariadb(&self) -> Admin {
+        Admin(mariadb::plain(&self.my().url).connect().await.unwrap())
     }
 
     /// A connection of somebody who is not Windlass.

@@ -114,11 +114,11 @@ fn a_tenant_in_a_wave_that_does_not_exist_is_for_a_human_and_not_passed_over() {
 }
 
 #[test]
-fn an_end_is_sealed_and_then_nothing_is_left() {
+fn after_an_end_nothing_is_left() {
     let account = BTreeMap::from([(TenantOutcome::Completed, 2)]);
     let end = DeployEvent::DeployFinished { outcome: DeployOutcome::Completed, account };
     let rows: Rows<'_> = &[(S::Completed, 1, 0), (S::Completed, 1, 0)];
-    check(&deploy(&[up_to(5), vec![end.clone()]].concat()), Then::Unwind, rows, &Decision::Seal);
+    check(&deploy(&[up_to(5), vec![end.clone()]].concat()), Then::Unwind, rows, &Decision::Rest);
     check(&deploy(&[up_to(5), vec![end, sealed()]].concat()), Then::Unwind, rows, &Decision::Rest);
     assert_eq!(DeployState::default().next(&census(rows), &policy(Then::Unwind)), Decision::Rest);
 }

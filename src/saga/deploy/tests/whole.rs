@@ -77,7 +77,6 @@ impl<'p> Fleet<'p> {
                 self.deploy.apply(event).unwrap();
             }
             Decision::Unwind => self.deploy.apply(&set(Direction::Unwind)).unwrap(),
-            Decision::Seal => self.deploy.apply(&sealed()).unwrap(),
             Decision::Wait | Decision::WaitForHuman | Decision::Rest => return None,
         }
         Some(decision)
@@ -135,7 +134,6 @@ impl<'p> Fleet<'p> {
             return;
         }
         let outcome = row.outcome.expect("P7: a deploy without stuck tenants ends");
-        assert!(row.seal.is_some());
         let turned = !row.direction.admits_starts();
         assert!(self.tenants.iter().all(|tenant| !turned || tenant.status() != TenantStatus::Completed));
         let is = |tenant: &Tenant<'_>, status| tenant.status() == status;

@@ -56,12 +56,12 @@ fn every_state() -> Vec<StepState> {
     vec![
         StepState::Pending,
         StepState::Started { attempt },
-        StepState::Ready { attempt, not_before },
+        StepState::Ready { attempt, not_before, failure: None },
         StepState::Succeeded(Evidence::default()),
         StepState::Failed(failure("old")),
         StepState::Skipped,
         StepState::Undoing { attempt },
-        StepState::UndoReady { attempt, not_before },
+        StepState::UndoReady { attempt, not_before, failure: None },
         StepState::Undone,
         doubt(Half::Act),
         doubt(Half::Undo),
@@ -76,13 +76,13 @@ fn written(state: &StepState) -> String {
     match state {
         StepState::Pending => "pending".to_owned(),
         StepState::Started { attempt } => format!("started {attempt}"),
-        StepState::Ready { attempt, not_before } => format!("ready {attempt} @{}", not_before.0),
+        StepState::Ready { attempt, not_before, .. } => format!("ready {attempt} @{}", not_before.0),
         StepState::Succeeded(evidence) if evidence.probed => "succeeded, probed".to_owned(),
         StepState::Succeeded(_) => "succeeded".to_owned(),
         StepState::Failed(failure) => format!("failed: {}", failure.message),
         StepState::Skipped => "skipped".to_owned(),
         StepState::Undoing { attempt } => format!("undoing {attempt}"),
-        StepState::UndoReady { attempt, not_before } => format!("undo ready {attempt} @{}", not_before.0),
+        StepState::UndoReady { attempt, not_before, .. } => format!("undo ready {attempt} @{}", not_before.0),
         StepState::Undone => "undone".to_owned(),
         StepState::Doubt { half, attempt, looks, not_before, failure } => {
             format!("doubt {half:?} {attempt}, {looks} looks @{}: {}", not_before.0, failure.message)

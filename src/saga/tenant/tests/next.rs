@@ -113,7 +113,7 @@ fn the_row_says_where_the_tenant_stands() {
     for (events, status, step, ready_at, message) in [
         (vec![], S::Pending, Some("a"), None, None),
         (vec![started("a", 1)], S::Running, Some("a"), None, None),
-        (vec![started("a", 1), failed("a", AGAIN)], S::Running, Some("a"), Some(9_000), None),
+        (vec![started("a", 1), failed("a", AGAIN)], S::Running, Some("a"), Some(9_000), Some("new")),
         (vec![started("a", 1), failed("a", AGAIN), turned()], S::Unwinding, Some("a"), None, None),
         (
             vec![started("a", 1), looked("a", Half::Act, unknown(AGAIN))],
@@ -128,7 +128,7 @@ fn the_row_says_where_the_tenant_stands() {
         (up.clone(), S::Running, None, None, None),
         (and(&up, &[finished(TenantOutcome::Completed)]), S::Completed, None, None, None),
         (and(&up, &[finished(TenantOutcome::Completed), turned()]), S::Unwinding, None, None, None),
-        (and(&undoing, &[undo_failed("b", AGAIN)]), S::Unwinding, Some("b"), Some(9_000), None),
+        (and(&undoing, &[undo_failed("b", AGAIN)]), S::Unwinding, Some("b"), Some(9_000), Some("new")),
         (and(&undoing, &[undo_failed("b", Retry::No)]), S::Stuck, Some("b"), None, Some("new")),
         (vec![turned(), finished(TenantOutcome::Untouched)], S::Untouched, Some("a"), None, None),
     ] {
