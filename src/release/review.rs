@@ -114,16 +114,16 @@ impl Reviewer {
         let mode = mode(self.dialect, &statements);
         for (at, statement) in statements.iter().enumerate() {
             if statement.class.control.is_some() {
-                return Err(ReleaseError::TransactionControl { statement: place(script, at, statement) });
+                return Err(ReleaseError::TransactionControl { statement: Box::new(place(script, at, statement)) });
             }
             if let Some(refusal) = refusal(self.dialect, mode, &statement.text) {
-                let statement = place(script, at, statement);
+                let statement = Box::new(place(script, at, statement));
                 return Err(ReleaseError::NoPlace { statement, reason: refusal.reason, instead: refusal.instead });
             }
         }
         if let (false, Some((at, reason))) = (self.stepwise, first_obstacle(self.dialect, &statements)) {
             let instead = instead_of(&statements[at].text);
-            let statement = place(script, at, &statements[at]);
+            let statement = Box::new(place(script, at, &statements[at]));
             return Err(ReleaseError::NotTransactional { statement, reason, instead });
         }
         Ok((statements, mode))
@@ -131,9 +131,9 @@ impl Reviewer {
 }
 
 /// The statement at this place in the list, for messages.
-fn place(script: &Script, at: usize, statement: &Statement) -> Box<Place> {
+fn place(script: &Script, at: usize, statement: &Statement) -> Place {
     let (file, line, beginning) = (script.file.clone(), statement.line, statement.beginning());
-    Box::new(Place { file, number: at + 1, line, beginning })
+    Place { file, number: at + 1, line, beginning }
 }
 
 /// What to write in place of a statement that cannot run in a transaction.

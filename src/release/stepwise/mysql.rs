@@ -13,12 +13,10 @@ pub(super) fn facts(s: Sentence<'_>, commit: Commit) -> Option<Facts> {
     match verb.as_str() {
         // What is set to the same value again is the same. A value may be drawn from somewhere, though.
         "SET" if commit == Commit::WithLedger => Some(none().harmless_if(!has_call(s))),
-        "PREPARE" | "DEALLOCATE" => Some(none().harmless()),
-        "SET" | "GRANT" | "REVOKE" => Some(none().harmless()),
+        "SET" | "GRANT" | "REVOKE" | "PREPARE" | "DEALLOCATE" | "FLUSH" => Some(none().harmless()),
         "ANALYZE" | "CHECK" | "OPTIMIZE" | "REPAIR" | "CACHE" | "LOAD" if commit == Commit::ByItself => {
             Some(none().harmless())
         }
-        "FLUSH" => Some(none().harmless()),
         _ if commit == Commit::WithLedger => None,
         "CREATE" => create(s, facts()),
         "ALTER" => alter(s, facts()),

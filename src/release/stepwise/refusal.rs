@@ -33,20 +33,20 @@ pub(in crate::release) fn refusal(dialect: Dialect, mode: Mode, statement: &str)
     }
 }
 
-fn refuse(reason: &'static str) -> Option<Refusal> {
-    Some(Refusal { reason, instead: OUTSIDE })
+fn outside(reason: &'static str) -> Refusal {
+    Refusal { reason, instead: OUTSIDE }
 }
 
 fn postgres(s: Sentence<'_>) -> Option<Refusal> {
     let (verb, what) = (s.word(0)?, s.word(1).unwrap_or_default());
     match (verb.as_str(), what.as_str()) {
-        ("CREATE" | "DROP", "DATABASE" | "TABLESPACE") | ("ALTER", "SYSTEM") => refuse(SERVER),
-        ("ALTER", "DATABASE") if s.has(&["SET", "TABLESPACE"]) => refuse(SERVER),
+        ("CREATE" | "DROP", "DATABASE" | "TABLESPACE") | ("ALTER", "SYSTEM") => Some(outside(SERVER)),
+        ("ALTER", "DATABASE") if s.has(&["SET", "TABLESPACE"]) => Some(outside(SERVER)),
         ("CREATE", "SUBSCRIPTION") if makes_slot(s) => {
-            refuse("it makes a replication slot on another server, and nothing here can tell whether it did")
+            Some(outside("it makes a replication slot on another server, and nothing here can tell whether it did"))
         }
         ("DISCARD", "ALL") => {
-            refuse("it takes away the settings and locks of the session in which Windlass keeps its evidence")
+            Some(outside("it takes away the settings and locks of the session in which Windlass keeps its evidence"))
         }
         _ => None,
     }
@@ -79,15 +79,15 @@ fn mysql(s: Sentence<'_>) -> Option<Refusal> {
             Some(Refusal { reason: "its locks keep the session from its ledger", instead: OUTSIDE })
         }
         ("CREATE" | "DROP" | "ALTER", _) => match object(s)?.1.as_str() {
-            "DATABASE" | "SCHEMA" | "TABLESPACE" | "LOGFILE" | "RESOURCE" | "SPATIAL" => refuse(SERVER),
+            "DATABASE" | "SCHEMA" | "TABLESPACE" | "LOGFILE" | "RESOURCE" | "SPATIAL" => Some(outside(SERVER)),
             _ => None,
         },
         (
             "START" | "STOP" | "CHANGE" | "RESET" | "PURGE" | "INSTALL" | "UNINSTALL" | "CLONE" | "RESTART"
             | "SHUTDOWN" | "KILL" | "BINLOG",
             _,
-        ) => refuse(SERVER),
-        ("IMPORT", "TABLE") => refuse("it takes files of the server's machine"),
+        ) => Some(outside(SERVER)),
+        ("IMPORT", "TABLE") => Some(outside("it takes files of the server's machine")),
         _ => None,
     }
 }
@@ -103,15 +103,15 @@ fn sqlite(s: Sentence<'_>, mode: Mode) -> Option<Refusal> {
         });
     }
     if pragma("encoding") && given {
-        return refuse(
+        return Some(outside(
             "the encoding of a database that has tables, if only Windlass's ledger, can no longer be changed",
-        );
+        ));
     }
     if pragma("defer_foreign_keys") && given && mode == Mode::Stepwise {
-        return refuse("it ends with its transaction, and each statement of this migration has one of its own");
+        return Some(outside("it ends with its transaction, and each statement of this migration has one of its own"));
     }
     if s.is(0, "VACUUM") && s.has(&["INTO"]) {
-        return refuse("it writes a file beside the database, and nothing in the database tells whether it did");
+        return Some(outside("it writes a file beside the database, and nothing in the database tells whether it did"));
     }
     None
 }

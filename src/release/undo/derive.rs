@@ -75,11 +75,11 @@ pub(super) fn written(dialect: Dialect, s: Sentence<'_>, at: usize) -> Result<Wr
 }
 
 /// `RENAME` with one name in the place of another, `old` at `at`: the two swapped. Both end the statement, or the action.
-pub(super) fn swapped<'a>(
+pub(super) fn swapped(
     dialect: Dialect,
-    s: Sentence<'a>,
+    s: Sentence<'_>,
     at: usize,
-) -> Result<(Written<'a>, Written<'a>), Option<&'static str>> {
+) -> Result<(Written<'_>, Written<'_>), Option<&'static str>> {
     let old = plain(dialect, s, at)?;
     let new = if s.is(old.end, "TO") { plain(dialect, s, old.end + 1)? } else { return Err(None) };
     if new.end == s.len() { Ok((old, new)) } else { Err(None) }
