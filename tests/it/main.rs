@@ -6,6 +6,7 @@
 mod audit;
 mod cases;
 mod commands;
+mod corpus;
 mod crash;
 mod docs;
 mod engine;

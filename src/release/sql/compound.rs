@@ -181,8 +181,6 @@ impl Compound {
         } else if s.reads(0, &["BEGIN", "NOT", "ATOMIC"]) {
             self.begin_body();
             self.frames.push(Frame::Block);
-        } else if at == 1 && s.symbol(1, b':') {
-            self.begin_body();
         } else if s.is_any(0, &["CREATE", "ALTER"]) {
             let object = behind_definer(s);
             if at >= object {

@@ -376,8 +376,6 @@ impl<'a> Open<'a> {
 
     fn is_client_command(&self, token: Token) -> bool {
         CLIENT_COMMANDS.iter().any(|command| self.text[token.start..token.end].eq_ignore_ascii_case(command))
-            // A label in front of a block that stands outside of routines.
-            && !self.text[token.end..].trim_start().starts_with(':')
     }
 
     /// `ATOMIC` after `BEGIN` opens the body of a routine. Inside, `CASE` and `END` are reserved words, and mean something else

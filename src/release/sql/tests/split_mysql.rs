@@ -143,7 +143,6 @@ fn a_body_is_part_of_its_statement_without_a_delimiter_line_too() {
             "CREATE PROCEDURE p() BEGIN NOT ATOMIC SELECT 1; END",
             "BEGIN NOT ATOMIC DECLARE a INT; SELECT 1; END",
             "IF @a THEN SELECT 1; ELSE SELECT 2; END IF",
-            "l: LOOP LEAVE l; END LOOP l",
             "FOR i IN 1..2 DO SELECT i; END FOR",
         ],
     );
