@@ -4,6 +4,9 @@ use super::{Kind, Lexer, continues_word, ends_line, is_space};
 use crate::release::sql::Dialect;
 use crate::release::sql::split::{SplitError, line_at};
 
+/// The client keeps no more of a delimiter.
+const DELIMITER_BYTES_MAX: usize = 15;
+
 impl Lexer<'_> {
     /// The token that begins with `byte`.
     pub(super) fn mysql(&mut self, byte: u8) -> Result<Kind, SplitError> {
@@ -207,6 +210,9 @@ impl Lexer<'_> {
         }
         if delimiter.contains(['\\', '\'', '"', '`']) {
             return refuse("the delimiter holds a quote or a backslash");
+        }
+        if delimiter.len() > DELIMITER_BYTES_MAX {
+            return refuse("the delimiter is longer than 15 bytes, and the client would cut it");
         }
         if words.next().is_some_and(|word| !(word.starts_with('#') || word.starts_with("--"))) {
             return refuse("more than the delimiter stands on it");

@@ -98,6 +98,7 @@ fn a_delimiter_line_changes_what_ends_a_statement() {
             ("SELECT 1;\nDELIMITER\nSELECT 2", 2, "no delimiter"),
             ("DELIMITER \\\\\nSELECT 2", 1, "backslash"),
             ("DELIMITER '//'\nSELECT 2", 1, "quote"),
+            ("DELIMITER END_OF_STATEMENT\nSELECT 1", 1, "longer"),
             ("DELIMITER // SELECT 1//", 1, "more than"),
             ("SELECT 1\nDELIMITER //\nSELECT 2//", 2, "has not been ended"),
             ("DELIMITER //\nSELECT 1;\nSELECT 2//", 3, "second statement"),
