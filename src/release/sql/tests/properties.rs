@@ -119,31 +119,51 @@ fn rest(text: &str, statements: &[Statement]) -> String {
     rest + &text[at..]
 }
 
+/// Bytes that mean something to one of the lexers, in any order.
+fn noise() -> impl Strategy<Value = String> {
+    let byte = prop::sample::select(b" \n\r\t;;'\"`\\--##/**/!!()[]$$@.:,=<EeNMUux&019azEND_\xc3\xa9\x0b\x1f".to_vec());
+    prop::collection::vec(byte, 0..64).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn any_bytes() -> impl Strategy<Value = String> {
+    prop::collection::vec(any::<u8>(), 0..256).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The statements lie in the text in order, are what they are by themselves, and cover all that is said.
+fn holds(dialect: Dialect, text: &str) -> Result<(), TestCaseError> {
+    let Ok(statements) = split(dialect, text) else { return Ok(()) };
+    for statement in &statements {
+        let end = statement.start + statement.text.len();
+        prop_assert_eq!(&text[statement.start..end], &statement.text);
+        prop_assert_eq!(statement.line as usize, text[..statement.start].matches('\n').count() + 1);
+        prop_assert_eq!(&classify(dialect, &statement.text), &statement.class);
+        let alone = split(dialect, &statement.text);
+        prop_assert_eq!(alone.map(|found| found.len()), Ok(1), "{:?}", statement.text);
+    }
+    for pair in statements.windows(2) {
+        prop_assert!(pair[0].start + pair[0].text.len() <= pair[1].start);
+    }
+    let rest = rest(text, &statements);
+    prop_assert_eq!(split(dialect, &rest), Ok(Vec::new()), "{:?} says something", rest);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn the_statements_lie_in_the_text_in_order_and_cover_all_that_is_said(dialect in any_dialect(), text in soup()) {
-        let Ok(statements) = split(dialect, &text) else { return Ok(()) };
-        for statement in &statements {
-            let end = statement.start + statement.text.len();
-            prop_assert_eq!(&text[statement.start..end], &statement.text);
-            prop_assert_eq!(statement.line as usize, text[..statement.start].matches('\n').count() + 1);
-            prop_assert_eq!(&classify(dialect, &statement.text), &statement.class);
-        }
-        for pair in statements.windows(2) {
-            prop_assert!(pair[0].start + pair[0].text.len() <= pair[1].start);
-        }
-        let rest = rest(&text, &statements);
-        prop_assert_eq!(split(dialect, &rest), Ok(Vec::new()), "{:?} says something", rest);
+        holds(dialect, &text)?;
     }
 
     #[test]
-    fn a_statement_that_was_split_off_is_one_statement_by_itself(dialect in any_dialect(), text in soup()) {
-        for statement in split(dialect, &text).unwrap_or_default() {
-            let alone = split(dialect, &statement.text);
-            prop_assert_eq!(alone.map(|found| found.len()), Ok(1));
-        }
+    fn the_same_holds_of_noise(dialect in any_dialect(), text in noise()) {
+        holds(dialect, &text)?;
+    }
+
+    #[test]
+    fn the_same_holds_of_any_bytes(dialect in any_dialect(), text in any_bytes()) {
+        holds(dialect, &text)?;
     }
 
     #[test]
