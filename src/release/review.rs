@@ -68,6 +68,15 @@ pub fn review(release: &Release, dialect: Dialect) -> Result<Vec<Reviewed>, Rele
     release.migrations.iter().map(|migration| Reviewer::new(dialect).migration(migration)).collect()
 }
 
+/// As [`review()`], on tenants that can be taken through stepwise scripts, whether or not those of `dialect` can be.
+///
+/// # Errors
+/// As [`review()`], but for statements that commit by themselves.
+pub fn review_stepwise(release: &Release, dialect: Dialect) -> Result<Vec<Reviewed>, ReleaseError> {
+    let reviewer = Reviewer { dialect, stepwise: true };
+    release.migrations.iter().map(|migration| reviewer.migration(migration)).collect()
+}
+
 /// How far a release is looked through.
 #[derive(Clone, Copy)]
 struct Reviewer {
@@ -173,7 +182,7 @@ mod tests {
 
     /// The release's only migration, on tenants that can be taken through stepwise scripts.
     fn stepwise(dialect: Dialect, up: &str, undo: Undo) -> Result<Reviewed, ReleaseError> {
-        Reviewer { dialect, stepwise: true }.migration(&release(up, undo).migrations[0])
+        review_stepwise(&release(up, undo), dialect).map(|mut reviewed| reviewed.remove(0))
     }
 
     fn quality_of(dialect: Dialect, up: &str, undo: Undo) -> UndoQuality {

@@ -16,3 +16,4 @@ mod log;
 mod postgres;
 mod support;
 mod tenant;
+mod undo;
