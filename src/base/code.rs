@@ -49,6 +49,7 @@ codes! {
     BadDirective = 112, "A windlass directive is not understood";
     TooLarge = 113, "A release is larger than its limits";
     UnknownApplied = 114, "A tenant has a migration that this release does not know";
+    NoPlace = 115, "A statement has no place in a migration";
 
     FleetEmpty = 201, "The fleet has no tenants";
     DuplicateTenant = 202, "Two tenants share an id";

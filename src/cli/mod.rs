@@ -142,7 +142,7 @@ enum ReleaseCommand {
         /// Every statement, as it would be sent
         #[arg(long)]
         statements: bool,
-        /// The dialect to read them by: postgres or sqlite; by default that of the fleet
+        /// The dialect to read them by: postgres, mysql or sqlite; by default that of the fleet
         #[arg(long, value_name = "DIALECT")]
         dialect: Option<String>,
     },

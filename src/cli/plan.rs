@@ -12,7 +12,7 @@ use crate::base::SystemClock;
 use crate::engine::{self, Prepared, PreparedTenant};
 use crate::fleet::Engine as Database;
 use crate::log::{Log, MemoryLog};
-use crate::release::{Dialect, Reviewed, UndoQuality, review};
+use crate::release::{Dialect, FromTheMiddle, Reviewed, UndoQuality, review};
 
 /// Tenants named per group; the rest are counted.
 const NAMED_MAX: usize = 8;
@@ -39,7 +39,8 @@ pub(super) async fn plan(context: &Context, selection: &Selection) -> Result<Exi
             "tenants": tenants.iter().map(|of| &of.tenant.id).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "migrations": pending_reviews(&found, &reviews).into_iter().map(|(dialect, of)| json!({
-            "migration": of.label, "dialect": dialect, "statements": of.up.len(), "undo": of.undo.quality,
+            "migration": of.label, "dialect": dialect, "statements": of.up.len(), "mode": of.mode, "undo": of.undo.quality,
+            "from_the_middle": of.from_the_middle,
         })).collect::<Vec<_>>(),
     });
     context.output.answer(&answer, || plan_text(&found, &groups, &reviews));
@@ -55,7 +56,7 @@ fn reviews(found: &Prepared) -> Result<Reviews, Failure> {
         let dialect = match tenant.tenant.target.engine {
             Database::Postgres => Dialect::Postgres,
             Database::Sqlite => Dialect::Sqlite,
-            Database::Mysql => continue,
+            Database::Mysql => Dialect::Mysql,
         };
         if let std::collections::btree_map::Entry::Vacant(vacant) = reviews.entry(dialect) {
             vacant.insert(review(&found.release, dialect)?);
@@ -113,7 +114,7 @@ fn plan_text(found: &Prepared, groups: &Groups<'_>, reviews: &Reviews) -> String
         .into_iter()
         .map(|(dialect, of)| {
             let label = if several { format!("{} ({dialect})", of.label) } else { of.label.clone() };
-            [label, count(of.up.len() as u64, "statement"), undo_words(&of.undo.quality)]
+            [label, count(of.up.len() as u64, "statement"), undo_words(of)]
         })
         .collect();
     if !rows.is_empty() {
@@ -129,13 +130,50 @@ fn plan_text(found: &Prepared, groups: &Groups<'_>, reviews: &Reviews) -> String
 }
 
 /// How good an undo is, in words.
-pub(super) fn undo_words(quality: &UndoQuality) -> String {
-    match quality {
+pub(super) fn undo_words(of: &Reviewed) -> String {
+    let whole = match &of.undo.quality {
         UndoQuality::Lossless => "undo: lossless".to_owned(),
         UndoQuality::Lossy { because } => format!("undo: LOSSY, {because}"),
         UndoQuality::Irreversible => {
             "undo: IRREVERSIBLE, as its author says; a deploy that has applied it cannot be unwound".to_owned()
         }
         UndoQuality::Missing => "undo: MISSING".to_owned(),
+    };
+    match &of.from_the_middle {
+        None => whole,
+        Some(FromTheMiddle::Yes) => format!("{whole}; can be undone from the middle: yes"),
+        Some(FromTheMiddle::No { because }) => format!("{whole}; can be undone from the middle: NO, {because}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::Version;
+    use crate::release::stepwise::Mode;
+
+    #[test]
+    fn a_stepwise_migration_says_whether_it_can_be_undone_from_the_middle() {
+        let undo = crate::release::ReviewedUndo {
+            statements: Vec::new(),
+            mode: Mode::Transactional,
+            quality: UndoQuality::Lossless,
+        };
+        let of = |from_the_middle| Reviewed {
+            version: "7".parse::<Version>().unwrap(),
+            label: "7_a".to_owned(),
+            up: Vec::new(),
+            mode: Mode::Stepwise,
+            from_the_middle,
+            undos: Vec::new(),
+            undo: undo.clone(),
+        };
+        assert_eq!(undo_words(&of(None)), "undo: lossless");
+        assert_eq!(undo_words(&of(Some(FromTheMiddle::Yes))), "undo: lossless; can be undone from the middle: yes");
+        let because = "statement 2 (`UPDATE t`) has no undo of its own".to_owned();
+        assert_eq!(
+            undo_words(&of(Some(FromTheMiddle::No { because }))),
+            "undo: lossless; can be undone from the middle: NO, statement 2 (`UPDATE t`) has no undo of its own"
+        );
     }
 }

@@ -64,9 +64,10 @@ pub(super) async fn release(context: &Context, depth: Depth, dialect: Option<&st
     let release = context.release()?;
     let dialect = match dialect {
         Some("postgres") => Dialect::Postgres,
+        Some("mysql" | "mariadb") => Dialect::Mysql,
         Some("sqlite") => Dialect::Sqlite,
         Some(other) => {
-            let message = format!("{other:?} is not a dialect: postgres or sqlite");
+            let message = format!("{other:?} is not a dialect: postgres, mysql or sqlite");
             return Err(Failure::new(Code::BadArgument, message, "windlass release show --help"));
         }
         None => fleet_dialect(context).await?,
@@ -92,8 +93,14 @@ pub(super) async fn release(context: &Context, depth: Depth, dialect: Option<&st
 
 async fn fleet_dialect(context: &Context) -> Result<Dialect, Failure> {
     let fleet = context.fleet().await?;
-    let sqlite = fleet.iter().all(|tenant| tenant.target.engine == Database::Sqlite);
-    Ok(if sqlite { Dialect::Sqlite } else { Dialect::Postgres })
+    let all = |engine| fleet.iter().all(|tenant| tenant.target.engine == engine);
+    Ok(if all(Database::Sqlite) {
+        Dialect::Sqlite
+    } else if all(Database::Mysql) {
+        Dialect::Mysql
+    } else {
+        Dialect::Postgres
+    })
 }
 
 fn migrations_text(release: &Release, reviewed: &[Reviewed]) -> String {
@@ -103,7 +110,7 @@ fn migrations_text(release: &Release, reviewed: &[Reviewed]) -> String {
         .zip(reviewed)
         .map(|(migration, of)| {
             let statements = count(of.up.len() as u64, "statement");
-            [of.label.clone(), migration.digest().short(), statements, undo_words(&of.undo.quality)]
+            [of.label.clone(), migration.digest().short(), statements, undo_words(of)]
         })
         .collect();
     table(&rows)

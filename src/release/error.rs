@@ -56,7 +56,7 @@ pub enum ReleaseError {
         /// Why not.
         reason: String,
     },
-    /// A `-- windlass:` line that says nothing we can follow.
+    /// A `-- windlass:` or `-- undo:` line that says nothing we can follow.
     #[error("{file}, line {line}: `{directive}` {reason}")]
     BadDirective {
         /// The file.
@@ -93,6 +93,16 @@ pub enum ReleaseError {
         statement: Box<Place>,
         /// What the server does with it in a transaction.
         reason: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// A statement that is refused however the migration is run.
+    #[error("{statement} cannot be run: {reason}")]
+    NoPlace {
+        /// Which.
+        statement: Box<Place>,
+        /// Why not.
+        reason: &'static str,
         /// What to do instead.
         instead: &'static str,
     },
@@ -144,6 +154,7 @@ impl Coded for ReleaseError {
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Unsplittable { source, .. } => source.code(),
             Self::NotTransactional { .. } => Code::NotTransactional,
+            Self::NoPlace { .. } => Code::NoPlace,
             Self::TransactionControl { .. } => Code::TransactionControl,
             Self::BadManifest { .. } => Code::LogCorrupt,
             Self::NewerManifest { .. } => Code::LogNewer,
@@ -161,12 +172,12 @@ impl Coded for ReleaseError {
             }
             Self::Unreadable { .. } => "make it a readable file of UTF-8 text",
             Self::BadDirective { .. } => {
-                "the directives are `-- windlass: irreversible` and `-- windlass: foreign-keys = unchecked`, \
-                 before the first statement"
+                "the directives are `-- windlass: irreversible` and `-- windlass: foreign-keys = unchecked`, before the first \
+                 statement, and `-- undo: …`, directly under the statement that it undoes"
             }
             Self::TooLarge { .. } => "split it, or load the data by other means than a migration",
             Self::Unsplittable { source, .. } => return source.next(),
-            Self::NotTransactional { instead, .. } => instead,
+            Self::NotTransactional { instead, .. } | Self::NoPlace { instead, .. } => instead,
             Self::TransactionControl { .. } => "remove it",
             Self::BadManifest { .. } => "windlass audit verify",
             Self::NewerManifest { .. } => "run the Windlass that wrote it, or a later one",

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::error::Place;
-use super::sql::{Loss, Transactional, split};
+use super::sql::{Loss, split};
+use super::stepwise::{Mode, first_obstacle, mode, refusal, stepwise_supported};
+use super::undo::{self, FromTheMiddle, StatementUndo};
 use super::{Dialect, Migration, Release, ReleaseError, Script, Statement, Undo, Version};
 
 /// One migration, looked through for one dialect.
@@ -15,7 +17,15 @@ pub struct Reviewed {
     pub label: String,
     /// The statements of its up script.
     pub up: Vec<Statement>,
-    /// Its way back.
+    /// How they are run.
+    pub mode: Mode,
+    /// Whether it can be brought back after some of its statements. None where it is transactional: it never stops there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_the_middle: Option<FromTheMiddle>,
+    /// The undo of each of its statements by itself, in their order. Empty where it is transactional.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undos: Vec<Option<StatementUndo>>,
+    /// Its way back as a whole.
     pub undo: ReviewedUndo,
 }
 
@@ -24,6 +34,8 @@ pub struct Reviewed {
 pub struct ReviewedUndo {
     /// The statements of its undo script; none where there is no script.
     pub statements: Vec<Statement>,
+    /// How they are run.
+    pub mode: Mode,
     /// What is there again once they have run.
     pub quality: UndoQuality,
 }
@@ -49,51 +61,93 @@ pub enum UndoQuality {
 /// Looks every migration of `release` through, as a tenant that speaks `dialect` would run it.
 ///
 /// # Errors
-/// When the statements of a script cannot be told apart, or one of them cannot run inside Windlass's transaction, or would end
-/// that transaction. The first is reported, with its file and line.
+/// When the statements of a script cannot be told apart, or one of them has no place in a migration, would end Windlass's own
+/// transaction, or cannot run inside it on a dialect whose tenants cannot be taken through a stepwise script. The first is
+/// reported, with its file and line.
 pub fn review(release: &Release, dialect: Dialect) -> Result<Vec<Reviewed>, ReleaseError> {
-    release.migrations.iter().map(|migration| review_migration(migration, dialect)).collect()
+    release.migrations.iter().map(|migration| Reviewer::new(dialect).migration(migration)).collect()
 }
 
-fn review_migration(migration: &Migration, dialect: Dialect) -> Result<Reviewed, ReleaseError> {
-    let up = statements(&migration.up, dialect)?;
-    let undo = match &migration.undo {
-        Undo::Written(script) => {
-            let statements = statements(script, dialect)?;
-            let quality = quality(&up, &statements);
-            ReviewedUndo { statements, quality }
-        }
-        Undo::Irreversible => ReviewedUndo { statements: Vec::new(), quality: UndoQuality::Irreversible },
-        Undo::Missing => ReviewedUndo { statements: Vec::new(), quality: UndoQuality::Missing },
-    };
-    Ok(Reviewed { version: migration.version.clone(), label: migration.label().to_owned(), up, undo })
+/// As [`review()`], on tenants that can be taken through stepwise scripts, whether or not those of `dialect` can be.
+///
+/// # Errors
+/// As [`review()`], but for statements that commit by themselves.
+pub fn review_stepwise(release: &Release, dialect: Dialect) -> Result<Vec<Reviewed>, ReleaseError> {
+    let reviewer = Reviewer { dialect, stepwise: true };
+    release.migrations.iter().map(|migration| reviewer.migration(migration)).collect()
 }
 
-fn statements(script: &Script, dialect: Dialect) -> Result<Vec<Statement>, ReleaseError> {
-    let statements = split(dialect, &script.text)
-        .map_err(|source| ReleaseError::Unsplittable { file: script.file.clone(), source })?;
-    for (statement, number) in statements.iter().zip(1..) {
-        let place = || {
-            let (file, line, beginning) = (script.file.clone(), statement.line, statement.beginning());
-            Box::new(Place { file, number, line, beginning })
-        };
-        if statement.class.control.is_some() {
-            return Err(ReleaseError::TransactionControl { statement: place() });
-        }
-        if let Transactional::No { reason } = &statement.class.transactional {
-            let instead = instead_of(&statement.text);
-            return Err(ReleaseError::NotTransactional { statement: place(), reason: reason.clone(), instead });
-        }
+/// How far a release is looked through.
+#[derive(Clone, Copy)]
+struct Reviewer {
+    dialect: Dialect,
+    /// Whether tenants can be taken through stepwise scripts.
+    stepwise: bool,
+}
+
+impl Reviewer {
+    fn new(dialect: Dialect) -> Self {
+        Self { dialect, stepwise: stepwise_supported(dialect) }
     }
-    Ok(statements)
+
+    fn migration(self, migration: &Migration) -> Result<Reviewed, ReleaseError> {
+        let (up, mode) = self.script(&migration.up)?;
+        let undo = self.undo(&up, &migration.undo)?;
+        // Also of a transactional script, which has no use for them: what its author wrote there is not passed over in silence.
+        let undos = undo::undos(self.dialect, &migration.up, &up, &undo.statements)?;
+        let (from_the_middle, undos) = match mode {
+            Mode::Stepwise => (Some(undos.verdict), undos.each),
+            Mode::Transactional => (None, Vec::new()),
+        };
+        let (version, label) = (migration.version.clone(), migration.label().to_owned());
+        Ok(Reviewed { version, label, up, mode, from_the_middle, undos, undo })
+    }
+
+    fn undo(self, up: &[Statement], undo: &Undo) -> Result<ReviewedUndo, ReleaseError> {
+        let quality = match undo {
+            Undo::Written(script) => {
+                undo::refuse_lines(script)?;
+                let (statements, mode) = self.script(script)?;
+                let quality = quality(up, &statements);
+                return Ok(ReviewedUndo { statements, mode, quality });
+            }
+            Undo::Irreversible => UndoQuality::Irreversible,
+            Undo::Missing => UndoQuality::Missing,
+        };
+        Ok(ReviewedUndo { statements: Vec::new(), mode: Mode::Transactional, quality })
+    }
+
+    fn script(self, script: &Script) -> Result<(Vec<Statement>, Mode), ReleaseError> {
+        let statements = split(self.dialect, &script.text)
+            .map_err(|source| ReleaseError::Unsplittable { file: script.file.clone(), source })?;
+        let mode = mode(self.dialect, &statements);
+        for (at, statement) in statements.iter().enumerate() {
+            if statement.class.control.is_some() {
+                return Err(ReleaseError::TransactionControl { statement: Box::new(place(script, at, statement)) });
+            }
+            if let Some(refusal) = refusal(self.dialect, mode, &statement.text) {
+                let statement = Box::new(place(script, at, statement));
+                return Err(ReleaseError::NoPlace { statement, reason: refusal.reason, instead: refusal.instead });
+            }
+        }
+        if let (false, Some((at, reason))) = (self.stepwise, first_obstacle(self.dialect, &statements)) {
+            let instead = instead_of(&statements[at].text);
+            let statement = Box::new(place(script, at, &statements[at]));
+            return Err(ReleaseError::NotTransactional { statement, reason, instead });
+        }
+        Ok((statements, mode))
+    }
+}
+
+/// The statement at this place in the list, for messages.
+fn place(script: &Script, at: usize, statement: &Statement) -> Place {
+    let (file, line, beginning) = (script.file.clone(), statement.line, statement.beginning());
+    Place { file, number: at + 1, line, beginning }
 }
 
 /// What to write in place of a statement that cannot run in a transaction.
 fn instead_of(statement: &str) -> &'static str {
-    let statement = statement.to_ascii_lowercase();
-    if statement.starts_with("pragma") && statement.contains("foreign_keys") {
-        "leave it out: Windlass runs migrations with foreign keys off and checks them before the commit"
-    } else if statement.contains("concurrently") {
+    if statement.to_ascii_lowercase().contains("concurrently") {
         "leave CONCURRENTLY out, or run the statement outside of a deploy"
     } else {
         "run it outside of a deploy, and remove it from the migration"
@@ -126,6 +180,11 @@ mod tests {
         Undo::Written(Script::new("0007_a.down.sql".to_owned(), down))
     }
 
+    /// The release's only migration, on tenants that can be taken through stepwise scripts.
+    fn stepwise(dialect: Dialect, up: &str, undo: Undo) -> Result<Reviewed, ReleaseError> {
+        review_stepwise(&release(up, undo), dialect).map(|mut reviewed| reviewed.remove(0))
+    }
+
     fn quality_of(dialect: Dialect, up: &str, undo: Undo) -> UndoQuality {
         review(&release(up, undo), dialect).unwrap().remove(0).undo.quality
     }
@@ -139,6 +198,26 @@ mod tests {
         assert!(up.to_string().starts_with(place), "{up}");
         let undo = review(&release("SELECT 1", written("VACUUM")), Dialect::Postgres).unwrap_err();
         assert!(undo.to_string().starts_with("0007_a.down.sql, line 1: statement 1 (`VACUUM`)"), "{undo}");
+        let value = "ALTER TYPE e ADD VALUE 'x';\nINSERT INTO t VALUES ('x');";
+        let used = review(&release(value, Undo::Missing), Dialect::Postgres).unwrap_err();
+        assert!(used.to_string().contains("line 2: statement 2") && used.to_string().contains("55P04"), "{used}");
+        let ddl = review(&release("CREATE TABLE t (a INT)", Undo::Missing), Dialect::Mysql).unwrap_err();
+        assert_eq!(ddl.code(), Code::NotTransactional);
+    }
+
+    #[test]
+    fn a_statement_that_has_no_place_in_a_migration_is_refused_however_it_is_run() {
+        for (dialect, statement) in [
+            (Dialect::Postgres, "CREATE DATABASE d"),
+            (Dialect::Postgres, "ALTER SYSTEM SET work_mem = '1MB'"),
+            (Dialect::Mysql, "USE other"),
+            (Dialect::Mysql, "LOCK TABLES t WRITE"),
+            (Dialect::Sqlite, "VACUUM INTO 'copy.db'"),
+        ] {
+            let refused = stepwise(dialect, &format!("SELECT 1;\n{statement};"), Undo::Missing).unwrap_err();
+            assert_eq!(refused.code(), Code::NoPlace, "{statement}");
+            assert!(refused.to_string().starts_with("0007_a.up.sql, line 2: statement 2"), "{refused}");
+        }
         let pragma = review(&release("PRAGMA foreign_keys = OFF", Undo::Missing), Dialect::Sqlite).unwrap_err();
         assert!(pragma.next().unwrap().contains("leave it out"));
     }
@@ -151,6 +230,25 @@ mod tests {
         let open = review(&release("SELECT 1;\nSELECT 'a", Undo::Missing), Dialect::Postgres).unwrap_err();
         assert_eq!(open.code(), Code::UnsplittableSql);
         assert_eq!(open.to_string(), "0007_a.up.sql, line 2: this string literal is never closed");
+    }
+
+    #[test]
+    fn a_script_is_stepwise_where_one_of_its_statements_commits_by_itself() {
+        let concurrently = "CREATE TABLE t (a int);\nCREATE INDEX CONCURRENTLY i ON t (a);\nSELECT 1";
+        let down = "DROP TABLE t;";
+        let reviewed = stepwise(Dialect::Postgres, concurrently, written(down)).unwrap();
+        assert_eq!((reviewed.mode, reviewed.undo.mode), (Mode::Stepwise, Mode::Transactional));
+        assert_eq!(reviewed.from_the_middle, Some(FromTheMiddle::Yes));
+        assert_eq!(reviewed.undos.len(), 3);
+        let mixed = "ALTER TABLE t MODIFY a BIGINT;\nUPDATE t SET a = 1;\nALTER TABLE t ADD b INT";
+        let Some(FromTheMiddle::No { because }) =
+            stepwise(Dialect::Mysql, mixed, Undo::Missing).unwrap().from_the_middle
+        else {
+            panic!("the first statement has no undo")
+        };
+        assert_eq!(because, "statement 1 (`ALTER TABLE t MODIFY a BIGINT`) has no undo of its own");
+        let transactional = stepwise(Dialect::Mysql, "UPDATE t SET a = 1", Undo::Missing).unwrap();
+        assert_eq!((transactional.mode, transactional.from_the_middle), (Mode::Transactional, None));
     }
 
     #[test]

@@ -87,6 +87,7 @@ cases! {
     missing_folder
     missing_undo
     mysql_tenant
+    no_place
     no_project
     no_tenants
     not_a_log

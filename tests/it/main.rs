@@ -6,6 +6,7 @@
 mod audit;
 mod cases;
 mod commands;
+mod corpus;
 mod crash;
 mod docs;
 mod engine;
@@ -15,3 +16,4 @@ mod log;
 mod postgres;
 mod support;
 mod tenant;
+mod undo;

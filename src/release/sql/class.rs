@@ -102,6 +102,8 @@ pub enum Control {
     SetTransaction,
     /// A `COMMIT` or `ROLLBACK` in the body of a `DO`.
     InsideBlock,
+    /// `SET autocommit`: turned on it commits, turned off it opens a transaction that nobody ends.
+    Autocommit,
 }
 
 /// What a statement takes away that was there before it, judged from its text.

@@ -1,20 +1,51 @@
 //! From a statement's text to its [`Class`].
 
+use super::class::{Kind, Loss, SessionState, Transactional};
+use super::lexer::Token;
 use super::sentence::{Sentence, tokens};
-use super::{Class, Dialect, class::Kind, postgres, sqlite};
+use super::{Class, Dialect, mysql, postgres, sqlite};
 
 /// What is known of one statement from its text. A text that cannot be read as tokens is unknown in every respect.
 #[must_use]
 pub fn classify(dialect: Dialect, statement: &str) -> Class {
     match tokens(dialect, statement) {
-        Ok(tokens) => classify_sentence(dialect, Sentence::new(statement, &tokens)),
+        Ok(tokens) => classify_tokens(dialect, statement, &tokens),
         Err(reason) => Class::plain(Kind::Unknown).unclear(reason.to_string()).changes_session(),
     }
 }
 
-pub(super) fn classify_sentence(dialect: Dialect, sentence: Sentence<'_>) -> Class {
+/// What stands in a conditional comment is executed by some servers and skipped by others: the statement is what it is for either,
+/// whichever is worse.
+pub(super) fn classify_tokens(dialect: Dialect, text: &str, tokens: &[Token]) -> Class {
+    let whole = classify_sentence(dialect, Sentence::new(text, tokens));
+    let skipped: Vec<Token> = tokens.iter().filter(|token| !token.conditional).copied().collect();
+    if skipped.is_empty() || skipped.len() == tokens.len() {
+        return whole;
+    }
+    either(whole, classify_sentence(dialect, Sentence::new(text, &skipped)))
+}
+
+fn either(left: Class, right: Class) -> Class {
+    Class {
+        kind: if left.kind == right.kind { left.kind } else { Kind::Unknown },
+        transactional: if matches!(left.transactional, Transactional::No { .. }) {
+            left.transactional
+        } else {
+            right.transactional
+        },
+        control: left.control.or(right.control),
+        loss: match (&left.loss, &right.loss) {
+            (Loss::Destroys { .. }, _) | (_, Loss::None) => left.loss,
+            _ => right.loss,
+        },
+        session: if left.session == SessionState::Changed { left.session } else { right.session },
+    }
+}
+
+fn classify_sentence(dialect: Dialect, sentence: Sentence<'_>) -> Class {
     match dialect {
         Dialect::Postgres => postgres::classify(sentence),
+        Dialect::Mysql => mysql::classify(sentence),
         Dialect::Sqlite => sqlite::classify(sentence),
     }
 }

@@ -1,11 +1,14 @@
 //! Tokens, by each dialect's own lexical rules.
 //!
-//! `PostgreSQL`: `src/backend/parser/scan.l`. `SQLite`: `src/tokenize.c`. Only what decides where a statement ends is told apart;
-//! a multi-character operator is several [`Kind::Symbol`]s. Every delimiter is ASCII and every byte from 0x80 on belongs to a
-//! word in both dialects, so a token never ends within a character.
+//! `PostgreSQL`: `src/backend/parser/scan.l`. `SQLite`: `src/tokenize.c`. `MySQL` and `MariaDB`: `sql/sql_lex.cc`, in the file
+//! `lexer/mysql.rs`. Only what decides where a statement ends is told apart; a multi-character operator is several
+//! [`Kind::Symbol`]s. Every quote is ASCII and every byte from 0x80 on belongs to a word in all dialects, so a token never ends
+//! within a character.
+
+mod mysql;
 
 use super::split::SplitError;
-use super::{Dialect, split::line_at};
+use super::{Dialect, SqlModes, split::line_at};
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub(super) enum Kind {
     Word,
     /// A quoted identifier, quotes included.
     Quoted,
-    /// A string literal in single quotes, with its quotes and without its prefix.
+    /// A string literal, with its quotes and without its prefix. In single quotes; in `MySQL` also in double ones.
     Text,
     /// A dollar-quoted string literal, delimiters included.
     Dollar,
@@ -22,6 +25,10 @@ pub(super) enum Kind {
     Number,
     /// A bind parameter.
     Parameter,
+    /// `/*!50001` or `*/` around text that some servers execute. `MySQL` only.
+    Marker,
+    /// What `DELIMITER` has put in the place of the semicolon. `MySQL` only.
+    Delimiter,
     /// Any other single byte.
     Symbol(u8),
 }
@@ -32,26 +39,42 @@ pub(super) struct Token {
     pub(super) kind: Kind,
     pub(super) start: usize,
     pub(super) end: usize,
+    /// Whether it stands in a comment that some servers execute.
+    pub(super) conditional: bool,
 }
 
 /// Yields the tokens of a text, without white space and comments.
 pub(super) struct Lexer<'a> {
     dialect: Dialect,
+    modes: SqlModes,
     text: &'a str,
     at: usize,
+    /// What stands for the semicolon since the last `DELIMITER` line.
+    delimiter: Option<&'a str>,
+    /// Where the conditional comment began that is still open.
+    conditional: Option<usize>,
+    /// Whether no token of the statement has been seen yet.
+    fresh: bool,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(dialect: Dialect, text: &'a str) -> Self {
-        Self { dialect, text, at: 0 }
+    pub(super) fn new(dialect: Dialect, modes: SqlModes, text: &'a str) -> Self {
+        Self { dialect, modes, text, at: 0, delimiter: None, conditional: None, fresh: true }
+    }
+
+    /// Whoever reads the tokens has come to the end of a statement.
+    pub(super) fn begin_statement(&mut self) {
+        self.fresh = true;
     }
 
     /// The next token; `None` at the end of the text.
     pub(super) fn next(&mut self) -> Result<Option<Token>, SplitError> {
         self.skip_blank()?;
         let start = self.at;
-        let Some(byte) = self.byte(0) else { return Ok(None) };
+        let conditional = self.conditional.is_some();
+        let Some(byte) = self.byte(0) else { return self.end() };
         let kind = match (self.dialect, byte) {
+            (Dialect::Mysql, _) => self.mysql(byte)?,
             (_, b'\'') => self.quoted(b'\'', Kind::Text, "string literal")?,
             (_, b'"') => self.quoted(b'"', Kind::Quoted, "quoted identifier")?,
             (Dialect::Sqlite, b'`') => self.quoted(b'`', Kind::Quoted, "quoted identifier")?,
@@ -65,7 +88,15 @@ impl<'a> Lexer<'a> {
                 Kind::Symbol(byte)
             }
         };
-        Ok(Some(Token { kind, start, end: self.at }))
+        self.fresh = false;
+        Ok(Some(Token { kind, start, end: self.at, conditional }))
+    }
+
+    fn end(&self) -> Result<Option<Token>, SplitError> {
+        match self.conditional {
+            Some(start) => Err(self.unterminated("conditional comment", start)),
+            None => Ok(None),
+        }
     }
 
     fn byte(&self, ahead: usize) -> Option<u8> {
@@ -85,6 +116,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_blank(&mut self) -> Result<(), SplitError> {
+        if self.dialect == Dialect::Mysql {
+            return self.skip_mysql_blank();
+        }
         loop {
             match (self.byte(0), self.byte(1)) {
                 (Some(byte), _) if is_space(self.dialect, byte) => self.at += 1,
@@ -100,7 +134,7 @@ impl<'a> Lexer<'a> {
         self.advance_while(|byte| !ends_line(dialect, byte));
     }
 
-    /// Nested in `PostgreSQL`, not in `SQLite`. `SQLite` lets the end of the text close a comment; we do not, because what it
+    /// Nested in `PostgreSQL` alone. `SQLite` lets the end of the text close a comment; we do not, because what it
     /// swallowed was meant to run.
     fn block_comment(&mut self) -> Result<(), SplitError> {
         let start = self.at;
@@ -175,7 +209,7 @@ impl<'a> Lexer<'a> {
     /// Two literals with a line break, and nothing but white space and `--` comments, between them are one literal in
     /// `PostgreSQL`. Gives the place of the next opening quote.
     fn continuation(&self) -> Option<usize> {
-        let mut probe = Lexer { dialect: self.dialect, text: self.text, at: self.at };
+        let mut probe = Lexer { at: self.at, ..Lexer::new(self.dialect, self.modes, self.text) };
         let mut broken = false;
         loop {
             match (probe.byte(0)?, probe.byte(1)) {
@@ -267,12 +301,12 @@ fn continues_word(byte: u8) -> bool {
     starts_word(byte) || byte.is_ascii_digit() || byte == b'$'
 }
 
-/// A vertical tab is white space to `PostgreSQL` alone.
+/// A vertical tab is no white space to `SQLite`.
 fn is_space(dialect: Dialect, byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c) || (byte == 0x0b && dialect == Dialect::Postgres)
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c) || (byte == 0x0b && dialect != Dialect::Sqlite)
 }
 
-/// A carriage return ends a `--` comment in `PostgreSQL`, and belongs to it in `SQLite`.
+/// A carriage return ends a `--` comment in `PostgreSQL`, and belongs to it elsewhere.
 fn ends_line(dialect: Dialect, byte: u8) -> bool {
     byte == b'\n' || (byte == b'\r' && dialect == Dialect::Postgres)
 }

@@ -89,7 +89,7 @@ fn create(s: Sentence<'_>) -> Class {
 }
 
 /// A subscription makes its slot unless `create_slot` or `connect` is off.
-fn makes_slot(s: Sentence<'_>) -> bool {
+pub(in crate::release) fn makes_slot(s: Sentence<'_>) -> bool {
     !(0..s.len()).any(|at| s.is_any(at, &["CREATE_SLOT", "CONNECT"]) && option_is_off(s, at))
 }
 

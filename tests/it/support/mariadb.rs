@@ -262,7 +262,7 @@ fn hostname() -> String {
 }
 
 /// A program of the installed server's.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     program_folders("/usr/sbin")
         .into_iter()
         .map(|folder| folder.join(name))

@@ -231,6 +231,15 @@ fn spawn(dir: &Path, binaries: &Path, port: u16) -> (u32, Child) {
     keep(dir, "QUIT", &server)
 }
 
+/// A program of the server's or of its clients', which may be in different packages.
+pub fn program(name: &str) -> PathBuf {
+    program_folders("/usr/lib/postgresql/*/bin")
+        .into_iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{name} is needed: apt-get install -y postgresql"))
+}
+
 /// The folder of the installed server's programs. Debian keeps them out of the path.
 pub fn binaries() -> PathBuf {
     program_folders("/usr/lib/postgresql/*/bin")

@@ -1,8 +1,10 @@
 //! The splitter and the classifiers against tables of cases, written from the servers' manuals and lexers.
 
+mod classify_mysql;
 mod classify_postgres;
 mod classify_sqlite;
 mod properties;
+mod split_mysql;
 mod split_postgres;
 mod split_sqlite;
 

@@ -1,0 +1,68 @@
+-- A file as it is written for the mysql client.
+DROP PROCEDURE IF EXISTS p;
+DELIMITER //
+CREATE PROCEDURE p()
+BEGIN
+  -- a comment; with a semicolon
+  SELECT 'a // b', "c;";
+  IF 1 THEN SELECT 1; END IF;
+END//
+CREATE PROCEDURE q() SELECT 1 //
+delimiter ;
+CALL p();
+CALL q()   ;
+SELECT 1;
+%%
+DELIMITER $$
+CREATE TABLE t (a INT)$$
+CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW
+BEGIN
+  SET NEW.a = NEW.a + 1; # END$$
+END$$
+
+CREATE FUNCTION f() RETURNS INT
+  RETURN 1;
+$$
+DELIMITER ;
+INSERT INTO t VALUES (1), (2);
+SELECT f();
+%%
+/*!40101 SET NAMES utf8mb4 */;
+/*!50003 SET @saved = @@sql_mode */ ;
+CREATE TABLE t (a INT);
+DELIMITER ;;
+/*!50003 CREATE*/ /*!50017 DEFINER=CURRENT_USER*/ /*!50003 TRIGGER g BEFORE INSERT ON t
+FOR EACH ROW BEGIN SET @a = ';'; SET @b = ';;'; END */;;
+DELIMITER ;
+/*!40101 SET NAMES latin1 */;
+%%
+DELIMITER |
+SELECT 'a|b', "c|d", `e|f` FROM (SELECT 1 AS `e|f`) x|
+SELECT 1 /* | */ + 2|SELECT 3|
+DELIMITER END_OF_SQL
+SELECT 4; END_OF_SQL
+SELECT 'END_OF_SQL' END_OF_SQL
+DELIMITER ;
+SELECT 5 # ;
+ + 1;
+SELECT 6 -- ;
+ + 1;
+SELECT 'it\'s; fine', "it""s;";
+SELECT '
+; over lines
+';SELECT 7;SELECT 8
+;
+%%
+SELECT 1;
+# ; ' "
+SELECT 2 /* ; ' " */;
+DELIMITER //
+CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO BEGIN DELETE FROM t; END //
+BEGIN NOT ATOMIC
+  DECLARE i INT DEFAULT 0;
+  WHILE i < 2 DO SET i = i + 1; END WHILE;
+  SELECT i;
+END
+//
+DELIMITER ;
+SELECT 3
