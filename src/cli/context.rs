@@ -126,6 +126,7 @@ impl Context {
                 OutOfOrder::Allow => engine::OutOfOrder::Allow,
             },
             disowned: disowned.iter().copied().collect(),
+            new_databases: selection.new_database.iter().map(|id| tenant_id(id)).collect::<Result<_, _>>()?,
             concurrency: self.concurrency(),
         })
     }

@@ -12,15 +12,13 @@ use super::output::{Exit, Failure, prepared};
 use super::progress::{Follower, account_text, waits_for_human};
 use crate::audit::account;
 use crate::base::crash::{Point, point};
+use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Coded, DeployId, TenantId};
 use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
 use crate::fleet::Tenant;
 use crate::log::{CreateError, DeployRow, Log, LogError, TenantQuery};
 use crate::saga::event::{StreamId, Trigger};
 use crate::saga::summary::TenantStatus;
-
-/// Tenants whose secrets are looked up per reading of the log.
-const TENANTS_PAGE: usize = 1_000;
 
 /// How often `--wait` looks whether the fleet is free.
 const WAIT_POLL: Duration = Duration::from_millis(500);

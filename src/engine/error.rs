@@ -184,6 +184,10 @@ const fn after_refusal(code: Code) -> &'static str {
         Code::BuiltUpon => "windlass status --all, then: windlass rollback DEPLOY, the latest first",
         Code::Irreversible | Code::MissingUndo => "write what takes it back as a new migration, then: windlass deploy",
         Code::PlanOutdated => "look at the tenant: somebody else has changed it; windlass doctor",
+        Code::LedgerGone => {
+            "put ledger_schema or the role's search_path back as it was, or move the two tables; a database that was really created \
+             anew: --new-database TENANT"
+        }
         Code::SameDatabase => "remove one of the two from the fleet, or give each its own database or schema",
         Code::UnsupportedEngine => "leave the tenant out of the fleet, or deselect it: --select 'not id = …'",
         Code::UnknownTenant => "put the tenant back into the fleet, then run the command again",

@@ -6,6 +6,7 @@
 mod drive;
 mod error;
 mod gateway;
+mod gone;
 mod hands;
 mod lost;
 mod operate;

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
+use super::gone::refuse_gone;
 use super::lost::{self, Seen};
 use super::waves;
 use crate::base::limits::PREPARE_REFUSALS_MAX;
@@ -63,6 +64,8 @@ pub struct Request {
     pub out_of_order: OutOfOrder,
     /// Deploys of lost logs that the operator has answered for.
     pub disowned: BTreeSet<DeployId>,
+    /// Tenants whose databases the operator says were really created anew: that they have no ledger is as it should be.
+    pub new_databases: BTreeSet<TenantId>,
     /// How many tenants are asked at a time.
     pub concurrency: usize,
 }
@@ -142,7 +145,8 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     }
     let records = log.records(&request.fleet).await?;
     let standings = look_at_all(log, gateway, &request, &records).await?;
-    let mut refusals = Vec::new();
+    let looked = standings.iter().filter_map(|(tenant, standing)| Some((tenant, standing.as_ref().ok()?)));
+    let mut refusals = refuse_gone(log, &request, &records, looked).await?;
     let mut tenants = Vec::with_capacity(standings.len());
     for (tenant, standing) in standings {
         let standing = match standing {
@@ -202,7 +206,8 @@ async fn look_at_all(
     let mut looked: BTreeMap<TenantId, Result<Standing, Refusal>> = BTreeMap::new();
     for tenant in &request.tenants {
         let record = records.get(&tenant.id).filter(|record| record.target == target_digest(tenant));
-        let recorded = record.and_then(|record| record.release);
+        let known = record.filter(|_| !request.new_databases.contains(&tenant.id));
+        let recorded = known.and_then(|record| record.release);
         if let Some(release) = &recorded {
             releases.read(log, release).await?;
         }

@@ -82,11 +82,13 @@ cases! {
     json_of_a_failure
     log_in_a_missing_folder
     log_of_a_newer_windlass
+    lost_ledger
     lost_log_after_an_unwind
     lost_log_after_the_end
     missing_folder
     missing_undo
     mysql_tenant
+    no_ledger_where_nothing_was_done
     no_project
     no_tenants
     not_a_log

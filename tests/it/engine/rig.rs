@@ -167,6 +167,7 @@ impl Rig {
             survey: SurveyMode::Unknown,
             out_of_order: OutOfOrder::Refuse,
             disowned: BTreeSet::new(),
+            new_databases: BTreeSet::new(),
             concurrency: 4,
         }
     }
