@@ -7,18 +7,15 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::Selection;
-use super::context::{Context, Creates, actor};
+use super::context::{Context, Creates, actor, claimable};
 use super::output::{Exit, Failure, prepared};
 use super::progress::{Follower, account_text, waits_for_human};
 use crate::audit::account;
 use crate::base::crash::{Point, point};
-use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Coded, DeployId, TenantId};
 use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
-use crate::fleet::Tenant;
-use crate::log::{CreateError, DeployRow, Log, LogError, TenantQuery};
-use crate::saga::event::{StreamId, Trigger};
-use crate::saga::summary::TenantStatus;
+use crate::log::{CreateError, Log};
+use crate::saga::event::Trigger;
 
 /// How often `--wait` looks whether the fleet is free.
 const WAIT_POLL: Duration = Duration::from_millis(500);
@@ -155,28 +152,8 @@ pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exi
         });
         return Ok(Exit::of(outcome));
     }
-    refuse_unresolved(context, &*log, &row).await?;
+    context.refuse_unresolved(&*log, row.id, &claimable(row.summary.direction)).await?;
     drive(context, &log, row.id, Tells::New).await
-}
-
-/// A deploy that another machine began must not fail, tenant by tenant, because this one lacks a variable or a file.
-async fn refuse_unresolved(context: &Context, log: &dyn Log, row: &DeployRow) -> Result<(), Failure> {
-    let statuses = TenantStatus::ALL.iter().copied();
-    let statuses: Vec<_> = statuses.filter(|status| status.is_claimable(row.summary.direction)).collect();
-    let (resolver, mut after) = (context.config.resolver(), None);
-    loop {
-        let query = TenantQuery { statuses: statuses.clone(), after, limit: TENANTS_PAGE };
-        let page = log.tenants(row.id, &query).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.ordinal);
-        for of in &page {
-            let tenant: Tenant = serde_json::from_str(&of.spec).map_err(|error| LogError::Corrupt {
-                place: StreamId::tenant(row.id, of.tenant.clone()).to_string(),
-                reason: error.to_string(),
-            })?;
-            resolver.resolve(&tenant).await?;
-        }
-    }
 }
 
 /// What of a deploy is shown.

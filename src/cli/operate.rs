@@ -2,11 +2,13 @@
 
 use clap::{Args, ValueEnum};
 
-use super::context::{Context, Creates, tenant_id, word};
+use super::context::{Context, Creates, claimable, tenant_id, word};
 use super::deploy::{Tells, drive};
 use super::output::{Exit, Failure};
 use crate::engine;
-use crate::saga::event::Resolution;
+use crate::log::{DeployRow, Log};
+use crate::saga::event::{Direction, Resolution};
+use crate::saga::summary::TenantStatus;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ResolveArgs {
@@ -38,9 +40,20 @@ enum What {
     Applied,
 }
 
+/// The deploy that was meant, once all that it takes to drive it on is at hand. Whatever is said to it leads to an unwind, of which
+/// the stuck tenants are a part again.
+async fn ready(context: &Context, log: &dyn Log, named: Option<&str>) -> Result<DeployRow, Failure> {
+    let row = context.which(log, named).await?;
+    if row.summary.outcome.is_none() {
+        let statuses = [claimable(Direction::Unwind), vec![TenantStatus::Stuck]].concat();
+        context.refuse_unresolved(log, row.id, &statuses).await?;
+    }
+    Ok(row)
+}
+
 pub(super) async fn unwind(context: &Context, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let deploy = context.which(&*log, named).await?.id;
+    let deploy = ready(context, &*log, named).await?.id;
     engine::turn(&*log, deploy, &word(reason)).await?;
     // To have been unwound is what was asked for.
     drive(context, &log, deploy, Tells::New).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
@@ -53,7 +66,7 @@ pub(super) async fn retry(
     reason: &str,
 ) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let deploy = context.which(&*log, named).await?.id;
+    let deploy = ready(context, &*log, named).await?.id;
     let only = tenant.map(tenant_id).transpose()?;
     let chosen = engine::retry(&*log, deploy, only.as_ref(), &word(reason)).await?;
     let told: Vec<String> = chosen.iter().map(ToString::to_string).collect();
@@ -63,7 +76,7 @@ pub(super) async fn retry(
 
 pub(super) async fn resolve(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let deploy = context.which(&*log, args.deploy.as_deref()).await?.id;
+    let deploy = ready(context, &*log, args.deploy.as_deref()).await?.id;
     let tenant = args.tenant.as_deref().map(tenant_id).transpose()?;
     let resolution = match args.what {
         What::Undone => Resolution::Undone,

@@ -123,6 +123,7 @@ cases! {
     stuck_and_resolved_as_undone
     stuck_and_retried
     stuck_when_the_undo_fails
+    stuck_without_its_secret
     transaction_control
     unknown_configuration_key
     unknown_directive
