@@ -1,10 +1,12 @@
 //! `deploy`, `resume`, `rollback`, `watch`: a deploy taken, or followed, to its end.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::Selection;
 use super::context::{Context, Creates, actor, claimable};
@@ -19,6 +21,9 @@ use crate::saga::event::Trigger;
 
 /// How often `--wait` looks whether the fleet is free.
 const WAIT_POLL: Duration = Duration::from_millis(500);
+
+/// How long the last word on standard error is waited for when the driving is over.
+const TOLD_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct DeployArgs {
@@ -173,7 +178,8 @@ pub(super) async fn drive(
     tells: Tells,
 ) -> Result<Exit, Failure> {
     let (tell, stop) = watch::channel(Stop::Run);
-    let signals = tokio::spawn(listen(tell, context.output.json));
+    let (over, is_over) = oneshot::channel();
+    let signals = tokio::spawn(listen(tell, context.output.json, is_over));
     let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
     let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings);
     let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
@@ -188,7 +194,8 @@ pub(super) async fn drive(
             () = follower.tick() => {}
         }
     };
-    signals.abort();
+    drop(over);
+    let _ = signals.await;
     follower.finish().await;
     let ending = match ending {
         Ok(ending) => ending.map_err(|error| on_the_way(&error, deploy))?,
@@ -213,31 +220,37 @@ fn on_the_way(error: &(impl Coded + std::fmt::Display), deploy: DeployId) -> Fai
     Failure::new(error.code(), message, advice).on_the_way()
 }
 
-/// Once: start nothing more. Twice: let go at once.
-async fn listen(tell: watch::Sender<Stop>, quiet: bool) {
+/// Once: start nothing more. Twice: let go at once. Until `over`, which is dropped when nothing is driven any more.
+///
+/// The order is given before it is told, and told beside it: a standard error that is closed or that nobody reads must not keep the
+/// deploy from being stopped.
+async fn listen(tell: watch::Sender<Stop>, quiet: bool, mut over: oneshot::Receiver<()>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
     let mut order = Stop::Run;
+    let mut told = JoinSet::new();
     loop {
         tokio::select! {
             Some(()) = interrupt.recv() => {}
             Some(()) = terminate.recv() => {}
+            _ = &mut over => break,
         }
         order = if order == Stop::Run { Stop::Drain } else { Stop::Now };
+        let _ = tell.send(order);
         if !quiet {
-            eprintln!(
-                "{}",
-                match order {
+            told.spawn_blocking(move || {
+                let words = match order {
                     Stop::Now => "stopping now: what is under way is looked for when the deploy is resumed",
                     _ => "stopping: nothing new is started, what is running ends; once more to stop at once",
-                }
-            );
+                };
+                let _ = writeln!(std::io::stderr().lock(), "{words}");
+            });
         }
-        let _ = tell.send(order);
     }
+    let _ = tokio::time::timeout(TOLD_MAX, async { while told.join_next().await.is_some() {} }).await;
 }
 
 /// Follows a deploy that others drive, to its end or to where a human must decide.
