@@ -36,7 +36,7 @@ pub(super) struct ResolveArgs {
 enum What {
     /// It is not in effect: I have looked, or taken it back by hand
     Undone,
-    /// It is in effect, and stays so
+    /// It is in effect: where its undo failed, it stays so; where it was in doubt, it is undone with the rest
     Applied,
 }
 

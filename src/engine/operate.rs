@@ -55,7 +55,7 @@ pub async fn retry(
     settle(log, deploy, tenant, Resolution::Retry, word).await
 }
 
-/// Settles a stuck tenant by a human's word: its step is `undone`, or `applied` and stays so.
+/// Settles a stuck tenant by a human's word: its step is undone, or it is applied ([`Resolution`]).
 pub async fn resolve(
     log: &dyn Log,
     deploy: DeployId,

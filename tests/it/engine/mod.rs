@@ -95,12 +95,48 @@ async fn what_a_human_settled_is_surveyed_by_the_next_deploy() {
             resolve(&*rig.log, deploy, &acme, resolution, &word("looked")).await.unwrap();
         }
         rig.run(deploy).await;
-        // Said to be applied, and its ledger does not know of it: the undo is refused, and a human has to go on.
+        // Said to be applied, and it is not: its undo fails, and a human has to go on.
         let applied = resolution == Resolution::Applied;
         let status = if applied { TenantStatus::Stuck } else { TenantStatus::Unwound };
         assert_eq!(rig.at(deploy, "acme").await.status, status, "{resolution:?}");
         let record = rig.log.records("shop").await.unwrap().remove(&acme).unwrap();
         assert_eq!(record.release, None, "{resolution:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_took_effect_by_a_humans_word_is_undone_with_the_rest() {
+    for undo in ["DROP TABLE b", ""] {
+        let rig = Rig::new(&["acme"], &[TABLE, ("CREATE TABLE b (id int)", undo)]);
+        rig.on_apply(move |tenant, unit| {
+            let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, "torn");
+            let torn = unit.name == "0002_m" && unit.key.half == Half::Act && !unit.statements.is_empty();
+            torn.then(|| SessionError { tenant: tenant.clone(), failure, outcome: Outcome::Torn })
+        });
+        let (deploy, ending) = rig.deploy().await;
+        assert_eq!((ending, rig.at(deploy, "acme").await.status), (Ending::Waiting, TenantStatus::Stuck));
+        // What a torn migration leaves: its effect, and no row.
+        rig.sql("acme", "CREATE TABLE b (id int)").await;
+        let acme = TenantId::new("acme").unwrap();
+        resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it is there")).await.unwrap();
+        let ending = rig.run(deploy).await;
+        let ledger = "SELECT name || ' ' || effect FROM windlass_ledger WHERE name = '0002_m' ORDER BY position";
+        let (rows, tables) = (rig.sql("acme", ledger).await, "SELECT name FROM sqlite_schema WHERE name IN ('a', 'b')");
+        if undo.is_empty() {
+            // It stays: the ledger says so, by which the next deploy goes, and a human has the last word.
+            let at = rig.at(deploy, "acme").await;
+            assert_eq!((ending, at.code), (Ending::Waiting, Some(Code::Irreversible)));
+            resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it stays")).await.unwrap();
+            assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
+            assert_eq!(
+                (rows, rig.sql("acme", tables).await),
+                (vec!["0002_m apply".into()], vec!["a".into(), "b".into()])
+            );
+        } else {
+            assert_eq!(ending, Ending::Finished(DeployOutcome::Unwound));
+            let told = vec!["0002_m apply".to_owned(), "0002_m revert".to_owned()];
+            assert_eq!((rows, rig.sql("acme", tables).await), (told, vec![]));
+        }
     }
 }
 
