@@ -24,10 +24,12 @@ pub enum Exit {
     Usage = 2,
     /// Failed and fully unwound: the fleet is as it was.
     Unwound = 3,
-    /// Completed, and some tenants were set aside or left by decision.
+    /// Completed, and some tenants were set aside.
     Quarantined = 4,
     /// Waiting for a human: stuck, stopped, or the log failed on the way.
     Waiting = 5,
+    /// Failed and unwound, but for tenants that a human decided to leave as they are.
+    EndedByHand = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -43,7 +45,9 @@ impl Exit {
         match outcome {
             DeployOutcome::Completed => Exit::Done,
             DeployOutcome::Unwound => Exit::Unwound,
-            DeployOutcome::CompletedWithQuarantine | DeployOutcome::EndedByHand => Exit::Quarantined,
+            DeployOutcome::CompletedWithQuarantine => Exit::Quarantined,
+            // Only an unwind leaves tenants to a decision: whoever takes 4 for deployed must not take this for it.
+            DeployOutcome::EndedByHand => Exit::EndedByHand,
         }
     }
 }

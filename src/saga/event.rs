@@ -123,7 +123,7 @@ pub enum DeployOutcome {
     Unwound,
     /// The rest are on the release; some were set aside, consistent.
     CompletedWithQuarantine,
-    /// It ended with tenants that a human decided about.
+    /// It was unwound, but for tenants that a human decided to leave as they are.
     EndedByHand,
 }
 
