@@ -44,10 +44,15 @@ pub enum EngineError {
     #[error(transparent)]
     Step(#[from] StepError),
     /// Some tenants cannot be deployed to. Nothing was touched.
-    #[error("{} of {of} tenants cannot be deployed to; nothing was touched", .refusals.len())]
+    #[error(
+        "{all} of {of} tenants cannot be deployed to; nothing was touched{}",
+        if .refusals.len() < *.all { format!(" (the first {} are named)", .refusals.len()) } else { String::new() }
+    )]
     Refused {
-        /// Which, and why; in order of their ids.
+        /// Which, and why; in order of their ids, and no more than the limit.
         refusals: Vec<Refusal>,
+        /// How many are refused.
+        all: usize,
         /// How many tenants there are.
         of: usize,
     },
@@ -103,7 +108,7 @@ pub enum EngineError {
     },
     /// The code that drives tenants has panicked, and again.
     #[error(
-        "Windlass met a defect of its own while driving tenant {tenant}, for the {}th time; it has stopped",
+        "Windlass met a defect of its own {} times, the last while driving tenant {tenant}; it has stopped",
         crate::base::limits::PANICS_MAX
     )]
     DriverPanicked {

@@ -173,10 +173,12 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     freeze(request, tenants, &records, Some(arrives_at))
 }
 
+/// One of `of` tenants cannot be deployed to, or more: all of them are counted, and the first are named.
 pub(super) fn refused(mut refusals: Vec<Refusal>, of: usize) -> EngineError {
     refusals.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    let all = refusals.len();
     refusals.truncate(PREPARE_REFUSALS_MAX);
-    EngineError::Refused { refusals, of }
+    EngineError::Refused { refusals, all, of }
 }
 
 fn refuse_engines(tenants: &[Tenant]) -> Result<(), EngineError> {
@@ -482,5 +484,24 @@ impl Prepared {
         };
         let blobs = [release, workflow].into_iter().chain(plans.into_values()).collect();
         Ok(NewDeploy { id, fleet: self.fleet, created, blobs, tenants, by })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_beyond_the_limit_are_counted() {
+        let refusal = |number: usize| Refusal {
+            tenant: TenantId::new(format!("t{number:05}")).unwrap(),
+            code: Code::TenantUnreachable,
+            message: String::new(),
+        };
+        let error = refused((0..PREPARE_REFUSALS_MAX + 5).map(refusal).collect(), 2_000);
+        let said = "1005 of 2000 tenants cannot be deployed to; nothing was touched (the first 1000 are named)";
+        assert_eq!(error.to_string(), said);
+        let EngineError::Refused { refusals, .. } = error else { panic!("{error}") };
+        assert_eq!(refusals.len(), PREPARE_REFUSALS_MAX);
     }
 }
