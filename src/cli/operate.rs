@@ -5,7 +5,8 @@ use clap::{Args, ValueEnum};
 use super::context::{Context, Creates, claimable, tenant_id, word};
 use super::deploy::{Tells, drive};
 use super::output::{Exit, Failure};
-use crate::engine;
+use crate::base::TenantId;
+use crate::engine::{self, Settled};
 use crate::log::{DeployRow, Log};
 use crate::saga::event::{Direction, Resolution};
 use crate::saga::summary::TenantStatus;
@@ -69,8 +70,8 @@ pub(super) async fn retry(
     let deploy = ready(context, &*log, named).await?.id;
     let only = tenant.map(tenant_id).transpose()?;
     let chosen = engine::retry(&*log, deploy, only.as_ref(), &word(reason)).await?;
-    let told: Vec<String> = chosen.iter().map(ToString::to_string).collect();
-    context.output.line(format!("to be tried again: {}", told.join(", ")));
+    context.output.line(format!("to be tried again: {}", names(&chosen.tenants)));
+    tell_busy(context, &chosen);
     drive(context, &log, deploy, Tells::New).await
 }
 
@@ -83,9 +84,22 @@ pub(super) async fn resolve(context: &Context, args: &ResolveArgs) -> Result<Exi
         What::Applied => Resolution::Applied,
     };
     let word = word(&args.reason);
-    match &tenant {
+    let settled = match &tenant {
         Some(tenant) => engine::resolve(&*log, deploy, tenant, resolution, &word).await?,
         None => engine::resolve_all(&*log, deploy, resolution, &word).await?,
     };
+    tell_busy(context, &settled);
     drive(context, &log, deploy, Tells::New).await
+}
+
+fn names(tenants: &[TenantId]) -> String {
+    tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The deploy is driven on without them, and as long as they are stuck it ends as waiting for a human.
+fn tell_busy(context: &Context, settled: &Settled) {
+    if !settled.busy.is_empty() {
+        let busy = names(&settled.busy);
+        context.output.line(format!("being worked on at this moment, and not settled: {busy}; say it again for them"));
+    }
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rig::{Rig, word};
 
-use windlass::base::{Code, TenantId};
-use windlass::engine::{Ending, prepare_rollback, resolve, resolve_all, retry};
-use windlass::saga::event::{DeployOutcome, Half, Resolution, TenantEvent};
+use windlass::base::limits::LEASE;
+use windlass::base::{Code, TenantId, WorkerId};
+use windlass::engine::{Ending, EngineError, prepare_rollback, resolve, resolve_all, retry};
+use windlass::saga::event::{DeployOutcome, Half, Resolution, StreamId, TenantEvent};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::summary::TenantStatus;
 use windlass::tenant::{Outcome, SessionError};
@@ -174,6 +175,35 @@ async fn a_rollback_names_the_tenants_that_a_human_left_as_they_are() {
     assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
     let found = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, deploy).await.unwrap();
     assert_eq!((found.changing(), found.left_by_hand), (0, vec![acme]));
+}
+
+#[tokio::test]
+async fn a_word_about_all_stuck_tenants_passes_over_one_that_somebody_holds() {
+    let mut rig = Rig::new(&["acme", "bolt", "crow"], &[TABLE, ("CREATE TABLE b (id int)", "DROP TABLE b")]);
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    rig.on_apply(|tenant, unit| {
+        let scripted_undo = unit.key.half == Half::Undo && !unit.statements.is_empty();
+        let fails = (tenant.as_str(), unit.name.as_str()) == ("crow", "0002_m")
+            || (scripted_undo && unit.name.as_str() == "0001_m");
+        fails.then(|| SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no"))
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Waiting);
+    let [acme, bolt, crow] = ["acme", "bolt", "crow"].map(|name| TenantId::new(name).unwrap());
+    let stuck = async |name| rig.at(deploy, name).await.status == TenantStatus::Stuck;
+    let held = StreamId::tenant(deploy, bolt.clone());
+    let claim = rig.log.claim_one(&held, &WorkerId("elsewhere".into()), LEASE).await.unwrap().unwrap();
+    let said = resolve_all(&*rig.log, deploy, Resolution::Undone, &word("none has it")).await.unwrap();
+    assert_eq!((said.tenants, said.busy), (vec![acme, crow], vec![bolt.clone()]));
+    assert_eq!(rig.run(deploy).await, Ending::Waiting);
+    assert!(!stuck("acme").await && stuck("bolt").await && !stuck("crow").await);
+    let busy = resolve_all(&*rig.log, deploy, Resolution::Undone, &word("it neither")).await.unwrap_err();
+    assert!(matches!(busy, EngineError::TenantBusy { .. }), "{busy}");
+    rig.log.release(&held, claim.epoch).await.unwrap();
+    resolve_all(&*rig.log, deploy, Resolution::Undone, &word("it neither")).await.unwrap();
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
 }
 
 #[tokio::test]
