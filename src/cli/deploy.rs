@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::sync::{oneshot, watch};
@@ -14,13 +14,18 @@ use super::output::{Exit, Failure, prepared};
 use super::progress::{Follower, account_text, waits_for_human};
 use crate::audit::account;
 use crate::base::crash::{Point, point};
+use crate::base::limits::DEPLOYS_REMEMBERED_MAX;
 use crate::base::{Coded, DeployId, TenantId};
 use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
 use crate::log::{CreateError, Log};
-use crate::saga::event::Trigger;
+use crate::saga::event::{DeployOutcome, Trigger};
+use crate::saga::workflow::parse_duration;
 
 /// How often `--wait` looks whether the fleet is free.
 const WAIT_POLL: Duration = Duration::from_millis(500);
+
+/// How long `--wait` waits where it is not told: a longer deploy waits for a human, more likely than not.
+const WAIT_MAX: Duration = Duration::from_hours(24);
 
 /// How long the last word on standard error is waited for when the driving is over.
 const TOLD_MAX: Duration = Duration::from_secs(1);
@@ -29,12 +34,20 @@ const TOLD_MAX: Duration = Duration::from_secs(1);
 pub(super) struct DeployArgs {
     #[command(flatten)]
     pub(super) selection: Selection,
-    /// Where another deploy of this fleet is under way, wait for its end instead of refusing
-    #[arg(long)]
-    pub(super) wait: bool,
+    /// Where another deploy of this fleet is under way, wait for its end instead of refusing; for so long (90s, 15m, 2h), at most a day
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "24h",
+          value_parser = wait)]
+    pub(super) wait: Option<Duration>,
     /// Go on although tenants carry the marks of this unfinished deploy of a log that is gone for good
     #[arg(long, value_name = "DEPLOY")]
     pub(super) disown: Vec<DeployId>,
+}
+
+/// How long is waited, as typed.
+fn wait(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|time| *time <= WAIT_MAX)
+        .ok_or_else(|| "write 90s, 15m or 2h, and no more than 24h".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]
@@ -50,8 +63,9 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
     // Whatever is wrong with the project is found before there is a log of it.
     let mut ready = Some(context.request(&args.selection, &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
+    let patience = Patience::new(args.wait);
     loop {
-        if await_free_fleet(context, &*log, args.wait).await? == Waited::Yes {
+        if await_free_fleet(context, &*log, &patience).await? == Waited::Yes {
             ready = None;
         }
         // The fleet may be another by now.
@@ -65,7 +79,7 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
         }
         match create(&*log, found, Trigger::Command).await {
             // Somebody was quicker, between our look and our write.
-            Err(EngineError::Create(CreateError::FleetBusy { .. })) if args.wait => {}
+            Err(EngineError::Create(busy @ CreateError::FleetBusy { .. })) => patience.pause(busy).await?,
             Err(error) => return Err(error.into()),
             Ok(deploy) => return drive(context, &log, deploy, Tells::All).await,
         }
@@ -79,20 +93,41 @@ enum Waited {
     No,
 }
 
+/// How long the end of another deploy is still waited for.
+struct Patience {
+    until: Instant,
+}
+
+impl Patience {
+    /// None: not at all.
+    fn new(wait: Option<Duration>) -> Self {
+        Self { until: Instant::now() + wait.unwrap_or_default() }
+    }
+
+    /// Pauses before the next look, or gives up with what is in the way.
+    async fn pause(&self, busy: CreateError) -> Result<(), Failure> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(busy.into());
+        }
+        tokio::time::sleep(left.min(WAIT_POLL)).await;
+        Ok(())
+    }
+}
+
 /// Refuses early, before every tenant is asked, when another deploy is under way; the log refuses again when it is created.
-async fn await_free_fleet(context: &Context, log: &dyn Log, wait: bool) -> Result<Waited, Failure> {
+async fn await_free_fleet(context: &Context, log: &dyn Log, patience: &Patience) -> Result<Waited, Failure> {
     let mut waited = Waited::No;
     loop {
-        let newest = log.deploys(Some(&context.config.name), 1).await?;
-        let Some(busy) = newest.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(waited) };
-        if !wait {
-            return Err(CreateError::FleetBusy { fleet: busy.fleet, deploy: busy.id }.into());
+        let deploys = log.deploys(Some(&context.config.name), DEPLOYS_REMEMBERED_MAX).await?;
+        let Some(busy) = deploys.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(waited) };
+        let id = busy.id;
+        let first = waited == Waited::No;
+        if first && !patience.until.saturating_duration_since(Instant::now()).is_zero() {
+            context.output.line(format!("waiting for deploy {id} of this fleet to end"));
         }
-        if waited == Waited::No {
-            context.output.line(format!("waiting for deploy {} of this fleet to end", busy.id));
-            waited = Waited::Yes;
-        }
-        tokio::time::sleep(WAIT_POLL).await;
+        waited = Waited::Yes;
+        patience.pause(CreateError::FleetBusy { fleet: busy.fleet, deploy: id }).await?;
     }
 }
 
@@ -122,7 +157,7 @@ async fn create(log: &dyn Log, found: Prepared, trigger: Trigger) -> Result<Depl
 
 pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    await_free_fleet(context, &*log, false).await?;
+    await_free_fleet(context, &*log, &Patience::new(None)).await?;
     let of = context.which(&*log, Some(&args.deploy)).await?.id;
     let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
     let request = context.request(&selection, &[]).await?;
@@ -198,10 +233,14 @@ pub(super) async fn drive(
     let _ = signals.await;
     follower.finish().await;
     let ending = match ending {
-        Ok(ending) => ending.map_err(|error| on_the_way(&error, deploy))?,
+        Ok(Ok(ending)) => ending,
+        Ok(Err(error)) => return Err(on_the_way(&**log, &error, deploy).await),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
-    let account = account(&**log, deploy).await.map_err(|error| on_the_way(&error, deploy))?;
+    let account = match account(&**log, deploy).await {
+        Ok(account) => account,
+        Err(error) => return Err(on_the_way(&**log, &error, deploy).await),
+    };
     context.output.answer(&account, || account_text(&account));
     Ok(match ending {
         Ending::Finished(outcome) => Exit::of(outcome),
@@ -213,11 +252,19 @@ pub(super) async fn drive(
     })
 }
 
-/// An engine that stops in the middle leaves a deploy that can be resumed; whatever its own advice, that comes after it.
-fn on_the_way(error: &(impl Coded + std::fmt::Display), deploy: DeployId) -> Failure {
-    let advice = error.next().unwrap_or_else(|| format!("windlass resume {deploy}"));
-    let message = format!("{error}. Deploy {deploy} is as it was left, and can be resumed");
-    Failure::new(error.code(), message, advice).on_the_way()
+/// An engine that stops in the middle leaves a deploy that can be resumed; whatever its own advice, that comes after it. One that
+/// had come to its end has nothing left to resume.
+async fn on_the_way(log: &dyn Log, error: &(impl Coded + Sync), deploy: DeployId) -> Failure {
+    let outcome = log.deploy(deploy).await.map(|row| row.summary.outcome);
+    let (stands, next) = match outcome {
+        Ok(None) => ("is as it was left, and can be resumed", "windlass resume"),
+        Ok(Some(DeployOutcome::Completed)) => ("had been completed before that", "windlass status"),
+        Ok(Some(DeployOutcome::Unwound)) => ("had been unwound before that", "windlass status"),
+        Ok(Some(_)) => ("had come to its end before that", "windlass status"),
+        Err(_) => ("is as it was left, and can be resumed unless it had come to its end", "windlass status"),
+    };
+    let advice = error.next().unwrap_or_else(|| format!("{next} {deploy}"));
+    Failure::new(error.code(), format!("{error}. Deploy {deploy} {stands}"), advice).on_the_way()
 }
 
 /// Once: start nothing more. Twice: let go at once. Until `over`, which is dropped when nothing is driven any more.
