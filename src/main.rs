@@ -1,5 +1,6 @@
 //! The `windlass` program: thin over the library.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("WINDLASS_LOG"))
         .with_writer(std::io::stderr)
+        // A standard error that is gone is nothing to fail over, and saying so there panics.
+        .log_internal_errors(false)
         .init();
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
             exit.into()
         }
         Err(error) => {
-            eprintln!("the runtime cannot be started: {error}");
+            let _ = writeln!(std::io::stderr(), "the runtime cannot be started: {error}");
             Exit::Refused.into()
         }
     }

@@ -102,6 +102,7 @@ codes! {
     PredecessorAlive = 614, "An earlier session on a tenant could not be ended";
     Irreversible = 615, "An irreversible migration cannot be undone";
     ForeignKeyBroken = 616, "A migration leaves rows that point nowhere";
+    LedgerGone = 617, "A tenant has lost its ledger";
 
     ChainBroken = 701, "An event is not the one that was written";
     EventMissing = 702, "An event is missing from the log";

@@ -60,6 +60,12 @@ pub const LEDGER_ROWS_MAX: usize = 1_000_000;
 /// Tenants that are named when a deploy cannot be begun; beyond that they are counted.
 pub const PREPARE_REFUSALS_MAX: usize = 1_000;
 
+/// Deploys of a fleet, the newest first, that are looked through for what was done at a tenant, and for the one under way.
+pub const DEPLOYS_REMEMBERED_MAX: usize = 10_000;
+
+/// Tenants of a deploy that one reading of the log gives.
+pub const TENANTS_PAGE: usize = 1_000;
+
 /// Starts of one step on one tenant, retries after crashes included; beyond it the step has failed.
 pub const STARTS_PER_STEP_MAX: u32 = 100;
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use super::Selection;
 use super::output::{Failure, Output};
+use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Code, Coded as _, DeployId, SystemClock, TenantId};
 use crate::config::workflows::Found;
 use crate::config::{Config, OutOfOrder, Survey};
 use crate::engine::{self, RealGateway, Request, SurveyMode, Word, host, this_worker};
 use crate::fleet::{Engine as Database, Selector, Subject, Tenant};
-use crate::log::{DeployRow, Log, LogError, SqliteLog};
+use crate::log::{DeployRow, Log, LogError, SqliteLog, TenantQuery};
 use crate::release::{Release, load};
-use crate::saga::event::Actor;
+use crate::saga::event::{Actor, Direction, StreamId};
+use crate::saga::summary::TenantStatus;
 use crate::saga::workflow::WorkflowError;
 use crate::step;
 
@@ -126,12 +128,37 @@ impl Context {
                 OutOfOrder::Allow => engine::OutOfOrder::Allow,
             },
             disowned: disowned.iter().copied().collect(),
+            new_databases: selection.new_database.iter().map(|id| tenant_id(id)).collect::<Result<_, _>>()?,
             concurrency: self.concurrency(),
         })
     }
 
     pub(super) fn concurrency(&self) -> usize {
         usize::try_from(self.config.deploy.concurrency).unwrap_or(1)
+    }
+
+    /// A deploy that another machine began must not fail, tenant by tenant, because this one lacks a variable or a file: refused
+    /// before anything is driven, or said to the deploy.
+    pub(super) async fn refuse_unresolved(
+        &self,
+        log: &dyn Log,
+        deploy: DeployId,
+        statuses: &[TenantStatus],
+    ) -> Result<(), Failure> {
+        let (resolver, mut after) = (self.config.resolver(), None);
+        loop {
+            let query = TenantQuery { statuses: statuses.to_vec(), after, limit: TENANTS_PAGE };
+            let page = log.tenants(deploy, &query).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.ordinal);
+            for of in &page {
+                let tenant: Tenant = serde_json::from_str(&of.spec).map_err(|error| LogError::Corrupt {
+                    place: StreamId::tenant(deploy, of.tenant.clone()).to_string(),
+                    reason: error.to_string(),
+                })?;
+                resolver.resolve(&tenant).await?;
+            }
+        }
     }
 
     /// The deploy that was meant: by its id, by a part of it, the latest; unnamed, the one under way, else the latest.
@@ -171,6 +198,11 @@ impl Context {
             }
         }
     }
+}
+
+/// The statuses of the tenants that a deploy which goes this way still connects to.
+pub(super) fn claimable(direction: Direction) -> Vec<TenantStatus> {
+    TenantStatus::ALL.iter().copied().filter(|status| status.is_claimable(direction)).collect()
 }
 
 /// Refuses what a workflow asks for and this version cannot do, naming its file: a copy often keeps the name that it was copied with.

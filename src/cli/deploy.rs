@@ -1,40 +1,53 @@
 //! `deploy`, `resume`, `rollback`, `watch`: a deploy taken, or followed, to its end.
 
+use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::Selection;
-use super::context::{Context, Creates, actor};
+use super::context::{Context, Creates, actor, claimable};
 use super::output::{Exit, Failure, prepared};
 use super::progress::{Follower, account_text, waits_for_human};
 use crate::audit::account;
 use crate::base::crash::{Point, point};
+use crate::base::limits::DEPLOYS_REMEMBERED_MAX;
 use crate::base::{Coded, DeployId, TenantId};
 use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
-use crate::fleet::Tenant;
-use crate::log::{CreateError, DeployRow, Log, LogError, TenantQuery};
-use crate::saga::event::{StreamId, Trigger};
-use crate::saga::summary::TenantStatus;
-
-/// Tenants whose secrets are looked up per reading of the log.
-const TENANTS_PAGE: usize = 1_000;
+use crate::log::{CreateError, Log};
+use crate::saga::event::{DeployOutcome, Trigger};
+use crate::saga::workflow::parse_duration;
 
 /// How often `--wait` looks whether the fleet is free.
 const WAIT_POLL: Duration = Duration::from_millis(500);
+
+/// How long `--wait` waits where it is not told: a longer deploy waits for a human, more likely than not.
+const WAIT_MAX: Duration = Duration::from_hours(24);
+
+/// How long the last word on standard error is waited for when the driving is over.
+const TOLD_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct DeployArgs {
     #[command(flatten)]
     pub(super) selection: Selection,
-    /// Where another deploy of this fleet is under way, wait for its end instead of refusing
-    #[arg(long)]
-    pub(super) wait: bool,
+    /// Where another deploy of this fleet is under way, wait for its end instead of refusing; for so long (90s, 15m, 2h), at most a day
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "24h",
+          value_parser = wait)]
+    pub(super) wait: Option<Duration>,
     /// Go on although tenants carry the marks of this unfinished deploy of a log that is gone for good
     #[arg(long, value_name = "DEPLOY")]
     pub(super) disown: Vec<DeployId>,
+}
+
+/// How long is waited, as typed.
+fn wait(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|time| *time <= WAIT_MAX)
+        .ok_or_else(|| "write 90s, 15m or 2h, and no more than 24h".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]
@@ -50,8 +63,9 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
     // Whatever is wrong with the project is found before there is a log of it.
     let mut ready = Some(context.request(&args.selection, &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
+    let patience = Patience::new(args.wait);
     loop {
-        if await_free_fleet(context, &*log, args.wait).await? == Waited::Yes {
+        if await_free_fleet(context, &*log, &patience).await? == Waited::Yes {
             ready = None;
         }
         // The fleet may be another by now.
@@ -65,7 +79,7 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
         }
         match create(&*log, found, Trigger::Command).await {
             // Somebody was quicker, between our look and our write.
-            Err(EngineError::Create(CreateError::FleetBusy { .. })) if args.wait => {}
+            Err(EngineError::Create(busy @ CreateError::FleetBusy { .. })) => patience.pause(busy).await?,
             // Somebody's deploy has come and gone meanwhile: what was seen of the tenants is no longer so, and is looked at again.
             Err(EngineError::Create(CreateError::FleetMoved { .. })) => {}
             Err(error) => return Err(error.into()),
@@ -81,20 +95,41 @@ enum Waited {
     No,
 }
 
+/// How long the end of another deploy is still waited for.
+struct Patience {
+    until: Instant,
+}
+
+impl Patience {
+    /// None: not at all.
+    fn new(wait: Option<Duration>) -> Self {
+        Self { until: Instant::now() + wait.unwrap_or_default() }
+    }
+
+    /// Pauses before the next look, or gives up with what is in the way.
+    async fn pause(&self, busy: CreateError) -> Result<(), Failure> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(busy.into());
+        }
+        tokio::time::sleep(left.min(WAIT_POLL)).await;
+        Ok(())
+    }
+}
+
 /// Refuses early, before every tenant is asked, when another deploy is under way; the log refuses again when it is created.
-async fn await_free_fleet(context: &Context, log: &dyn Log, wait: bool) -> Result<Waited, Failure> {
+async fn await_free_fleet(context: &Context, log: &dyn Log, patience: &Patience) -> Result<Waited, Failure> {
     let mut waited = Waited::No;
     loop {
-        let newest = log.deploys(Some(&context.config.name), 1).await?;
-        let Some(busy) = newest.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(waited) };
-        if !wait {
-            return Err(CreateError::FleetBusy { fleet: busy.fleet, deploy: busy.id }.into());
+        let deploys = log.deploys(Some(&context.config.name), DEPLOYS_REMEMBERED_MAX).await?;
+        let Some(busy) = deploys.into_iter().find(|row| row.summary.outcome.is_none()) else { return Ok(waited) };
+        let id = busy.id;
+        let first = waited == Waited::No;
+        if first && !patience.until.saturating_duration_since(Instant::now()).is_zero() {
+            context.output.line(format!("waiting for deploy {id} of this fleet to end"));
         }
-        if waited == Waited::No {
-            context.output.line(format!("waiting for deploy {} of this fleet to end", busy.id));
-            waited = Waited::Yes;
-        }
-        tokio::time::sleep(WAIT_POLL).await;
+        waited = Waited::Yes;
+        patience.pause(CreateError::FleetBusy { fleet: busy.fleet, deploy: id }).await?;
     }
 }
 
@@ -124,7 +159,7 @@ async fn create(log: &dyn Log, found: Prepared, trigger: Trigger) -> Result<Depl
 
 pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    await_free_fleet(context, &*log, false).await?;
+    await_free_fleet(context, &*log, &Patience::new(None)).await?;
     let of = context.which(&*log, Some(&args.deploy)).await?.id;
     let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
     let request = context.request(&selection, &[]).await?;
@@ -159,28 +194,8 @@ pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exi
         });
         return Ok(Exit::of(outcome));
     }
-    refuse_unresolved(context, &*log, &row).await?;
+    context.refuse_unresolved(&*log, row.id, &claimable(row.summary.direction)).await?;
     drive(context, &log, row.id, Tells::New).await
-}
-
-/// A deploy that another machine began must not fail, tenant by tenant, because this one lacks a variable or a file.
-async fn refuse_unresolved(context: &Context, log: &dyn Log, row: &DeployRow) -> Result<(), Failure> {
-    let statuses = TenantStatus::ALL.iter().copied();
-    let statuses: Vec<_> = statuses.filter(|status| status.is_claimable(row.summary.direction)).collect();
-    let (resolver, mut after) = (context.config.resolver(), None);
-    loop {
-        let query = TenantQuery { statuses: statuses.clone(), after, limit: TENANTS_PAGE };
-        let page = log.tenants(row.id, &query).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.ordinal);
-        for of in &page {
-            let tenant: Tenant = serde_json::from_str(&of.spec).map_err(|error| LogError::Corrupt {
-                place: StreamId::tenant(row.id, of.tenant.clone()).to_string(),
-                reason: error.to_string(),
-            })?;
-            resolver.resolve(&tenant).await?;
-        }
-    }
 }
 
 /// What of a deploy is shown.
@@ -200,7 +215,8 @@ pub(super) async fn drive(
     tells: Tells,
 ) -> Result<Exit, Failure> {
     let (tell, stop) = watch::channel(Stop::Run);
-    let signals = tokio::spawn(listen(tell, context.output.json));
+    let (over, is_over) = oneshot::channel();
+    let signals = tokio::spawn(listen(tell, context.output.json, is_over));
     let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
     let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings);
     let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
@@ -215,13 +231,18 @@ pub(super) async fn drive(
             () = follower.tick() => {}
         }
     };
-    signals.abort();
+    drop(over);
+    let _ = signals.await;
     follower.finish().await;
     let ending = match ending {
-        Ok(ending) => ending.map_err(|error| on_the_way(&error, deploy))?,
+        Ok(Ok(ending)) => ending,
+        Ok(Err(error)) => return Err(on_the_way(&**log, &error, deploy).await),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
-    let account = account(&**log, deploy).await.map_err(|error| on_the_way(&error, deploy))?;
+    let account = match account(&**log, deploy).await {
+        Ok(account) => account,
+        Err(error) => return Err(on_the_way(&**log, &error, deploy).await),
+    };
     context.output.answer(&account, || account_text(&account));
     Ok(match ending {
         Ending::Finished(outcome) => Exit::of(outcome),
@@ -233,38 +254,52 @@ pub(super) async fn drive(
     })
 }
 
-/// An engine that stops in the middle leaves a deploy that can be resumed; whatever its own advice, that comes after it.
-fn on_the_way(error: &(impl Coded + std::fmt::Display), deploy: DeployId) -> Failure {
-    let advice = error.next().unwrap_or_else(|| format!("windlass resume {deploy}"));
-    let message = format!("{error}. Deploy {deploy} is as it was left, and can be resumed");
-    Failure::new(error.code(), message, advice).on_the_way()
+/// An engine that stops in the middle leaves a deploy that can be resumed; whatever its own advice, that comes after it. One that
+/// had come to its end has nothing left to resume.
+async fn on_the_way(log: &dyn Log, error: &(impl Coded + Sync), deploy: DeployId) -> Failure {
+    let outcome = log.deploy(deploy).await.map(|row| row.summary.outcome);
+    let (stands, next) = match outcome {
+        Ok(None) => ("is as it was left, and can be resumed", "windlass resume"),
+        Ok(Some(DeployOutcome::Completed)) => ("had been completed before that", "windlass status"),
+        Ok(Some(DeployOutcome::Unwound)) => ("had been unwound before that", "windlass status"),
+        Ok(Some(_)) => ("had come to its end before that", "windlass status"),
+        Err(_) => ("is as it was left, and can be resumed unless it had come to its end", "windlass status"),
+    };
+    let advice = error.next().unwrap_or_else(|| format!("{next} {deploy}"));
+    Failure::new(error.code(), format!("{error}. Deploy {deploy} {stands}"), advice).on_the_way()
 }
 
-/// Once: start nothing more. Twice: let go at once.
-async fn listen(tell: watch::Sender<Stop>, quiet: bool) {
+/// Once: start nothing more. Twice: let go at once. Until `over`, which is dropped when nothing is driven any more.
+///
+/// The order is given before it is told, and told beside it: a standard error that is closed or that nobody reads must not keep the
+/// deploy from being stopped.
+async fn listen(tell: watch::Sender<Stop>, quiet: bool, mut over: oneshot::Receiver<()>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
     let mut order = Stop::Run;
+    let mut told = JoinSet::new();
     loop {
         tokio::select! {
             Some(()) = interrupt.recv() => {}
             Some(()) = terminate.recv() => {}
+            _ = &mut over => break,
         }
         order = if order == Stop::Run { Stop::Drain } else { Stop::Now };
+        let _ = tell.send(order);
         if !quiet {
-            eprintln!(
-                "{}",
-                match order {
+            told.spawn_blocking(move || {
+                let words = match order {
                     Stop::Now => "stopping now: what is under way is looked for when the deploy is resumed",
                     _ => "stopping: nothing new is started, what is running ends; once more to stop at once",
-                }
-            );
+                };
+                let _ = writeln!(std::io::stderr().lock(), "{words}");
+            });
         }
-        let _ = tell.send(order);
     }
+    let _ = tokio::time::timeout(TOLD_MAX, async { while told.join_next().await.is_some() {} }).await;
 }
 
 /// Follows a deploy that others drive, to its end or to where a human must decide.

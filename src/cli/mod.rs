@@ -123,6 +123,9 @@ struct Selection {
     /// Only tenants that this selector matches, as in: label.plan = "pro" and not id = acme
     #[arg(long, value_name = "SELECTOR")]
     select: Option<String>,
+    /// This tenant's database was really created anew: that it has no ledger is right, and it gets every migration
+    #[arg(long, value_name = "ID")]
+    new_database: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,11 +2,14 @@
 
 use clap::{Args, ValueEnum};
 
-use super::context::{Context, Creates, tenant_id, word};
+use super::context::{Context, Creates, claimable, tenant_id, word};
 use super::deploy::{Tells, drive};
 use super::output::{Exit, Failure};
-use crate::engine;
-use crate::saga::event::Resolution;
+use crate::base::TenantId;
+use crate::engine::{self, Settled};
+use crate::log::{DeployRow, Log};
+use crate::saga::event::{Direction, Resolution};
+use crate::saga::summary::TenantStatus;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ResolveArgs {
@@ -34,13 +37,24 @@ pub(super) struct ResolveArgs {
 enum What {
     /// It is not in effect: I have looked, or taken it back by hand
     Undone,
-    /// It is in effect, and stays so
+    /// It is in effect: where its undo failed, it stays so; where it was in doubt, it is undone with the rest
     Applied,
+}
+
+/// The deploy that was meant, once all that it takes to drive it on is at hand. Whatever is said to it leads to an unwind, of which
+/// the stuck tenants are a part again.
+async fn ready(context: &Context, log: &dyn Log, named: Option<&str>) -> Result<DeployRow, Failure> {
+    let row = context.which(log, named).await?;
+    if row.summary.outcome.is_none() {
+        let statuses = [claimable(Direction::Unwind), vec![TenantStatus::Stuck]].concat();
+        context.refuse_unresolved(log, row.id, &statuses).await?;
+    }
+    Ok(row)
 }
 
 pub(super) async fn unwind(context: &Context, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let deploy = context.which(&*log, named).await?.id;
+    let deploy = ready(context, &*log, named).await?.id;
     engine::turn(&*log, deploy, &word(reason)).await?;
     // To have been unwound is what was asked for.
     drive(context, &log, deploy, Tells::New).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
@@ -53,26 +67,39 @@ pub(super) async fn retry(
     reason: &str,
 ) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let deploy = context.which(&*log, named).await?.id;
+    let deploy = ready(context, &*log, named).await?.id;
     let only = tenant.map(tenant_id).transpose()?;
     let chosen = engine::retry(&*log, deploy, only.as_ref(), &word(reason)).await?;
-    let told: Vec<String> = chosen.iter().map(ToString::to_string).collect();
-    context.output.line(format!("to be tried again: {}", told.join(", ")));
+    context.output.line(format!("to be tried again: {}", names(&chosen.tenants)));
+    tell_busy(context, &chosen);
     drive(context, &log, deploy, Tells::New).await
 }
 
 pub(super) async fn resolve(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
-    let deploy = context.which(&*log, args.deploy.as_deref()).await?.id;
+    let deploy = ready(context, &*log, args.deploy.as_deref()).await?.id;
     let tenant = args.tenant.as_deref().map(tenant_id).transpose()?;
     let resolution = match args.what {
         What::Undone => Resolution::Undone,
         What::Applied => Resolution::Applied,
     };
     let word = word(&args.reason);
-    match &tenant {
+    let settled = match &tenant {
         Some(tenant) => engine::resolve(&*log, deploy, tenant, resolution, &word).await?,
         None => engine::resolve_all(&*log, deploy, resolution, &word).await?,
     };
+    tell_busy(context, &settled);
     drive(context, &log, deploy, Tells::New).await
+}
+
+fn names(tenants: &[TenantId]) -> String {
+    tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The deploy is driven on without them, and as long as they are stuck it ends as waiting for a human.
+fn tell_busy(context: &Context, settled: &Settled) {
+    if !settled.busy.is_empty() {
+        let busy = names(&settled.busy);
+        context.output.line(format!("being worked on at this moment, and not settled: {busy}; say it again for them"));
+    }
 }

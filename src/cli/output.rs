@@ -24,10 +24,12 @@ pub enum Exit {
     Usage = 2,
     /// Failed and fully unwound: the fleet is as it was.
     Unwound = 3,
-    /// Completed, and some tenants were set aside or left by decision.
+    /// Completed, and some tenants were set aside.
     Quarantined = 4,
     /// Waiting for a human: stuck, stopped, or the log failed on the way.
     Waiting = 5,
+    /// Failed and unwound, but for tenants that a human decided to leave as they are.
+    EndedByHand = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -43,7 +45,9 @@ impl Exit {
         match outcome {
             DeployOutcome::Completed => Exit::Done,
             DeployOutcome::Unwound => Exit::Unwound,
-            DeployOutcome::CompletedWithQuarantine | DeployOutcome::EndedByHand => Exit::Quarantined,
+            DeployOutcome::CompletedWithQuarantine => Exit::Quarantined,
+            // Only an unwind leaves tenants to a decision: whoever takes 4 for deployed must not take this for it.
+            DeployOutcome::EndedByHand => Exit::EndedByHand,
         }
     }
 }
@@ -55,12 +59,21 @@ pub(super) struct Failure {
     message: String,
     next: Option<String>,
     refusals: Vec<Refusal>,
+    /// Tenants that are refused and are not among the refusals.
+    unnamed: usize,
     pub(super) exit: Exit,
 }
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { code, message: message.into(), next: Some(next.into()), refusals: Vec::new(), exit: Exit::Refused }
+        Self {
+            code,
+            message: message.into(),
+            next: Some(next.into()),
+            refusals: Vec::new(),
+            unnamed: 0,
+            exit: Exit::Refused,
+        }
     }
 
     pub(super) const fn code(&self) -> Code {
@@ -86,7 +99,8 @@ impl<E: Coded> From<E> for Failure {
 /// As [`Failure::from`], with the tenants that a preparation names.
 pub(super) fn prepared(error: EngineError) -> Failure {
     let mut failure = Failure::from_coded(&error);
-    if let EngineError::Refused { refusals, .. } = error {
+    if let EngineError::Refused { refusals, all, .. } = error {
+        failure.unnamed = all.saturating_sub(refusals.len());
         failure.refusals = refusals;
     }
     failure
@@ -95,7 +109,7 @@ pub(super) fn prepared(error: EngineError) -> Failure {
 impl Failure {
     fn from_coded(error: &impl Coded) -> Self {
         let (code, message, next) = (error.code(), error.to_string(), error.next());
-        Self { code, message, next, refusals: Vec::new(), exit: Exit::Refused }
+        Self { code, message, next, refusals: Vec::new(), unnamed: 0, exit: Exit::Refused }
     }
 }
 
@@ -156,8 +170,10 @@ impl Output {
         for refusal in failure.refusals.iter().take(NAMED_MAX) {
             text.push_str(&format!("  {}  {}  {}\n", refusal.tenant, refusal.code, refusal.message));
         }
-        if failure.refusals.len() > NAMED_MAX {
-            text.push_str(&format!("  … and {} more (--json names them all)\n", failure.refusals.len() - NAMED_MAX));
+        let named = failure.refusals.len();
+        if named > NAMED_MAX {
+            let all = if failure.unnamed == 0 { "them all".to_owned() } else { format!("the first {named}") };
+            text.push_str(&format!("  … and {} more (--json names {all})\n", named - NAMED_MAX + failure.unnamed));
         }
         if let Some(next) = &failure.next {
             text.push_str(&format!("next: {next}\n"));

@@ -215,7 +215,7 @@ pub(super) fn account_text(account: &Account) -> String {
             format!("deploy {id} completed{took}; some tenants were set aside")
         }
         (Some(DeployOutcome::EndedByHand), _) => {
-            format!("deploy {id} has ended{took}; some tenants were left by decision")
+            format!("deploy {id} was unwound{took}, and some tenants were left as they are by decision")
         }
         (None, _) if waits(account) => {
             let stuck = account.census.get(&TenantStatus::Stuck).copied().unwrap_or_default();
@@ -284,7 +284,7 @@ fn next(account: &Account) -> Option<String> {
     let irreversible = account.failures.iter().all(|group| group.code == Code::Irreversible);
     match account.outcome {
         None if stuck && irreversible => Some(format!(
-            "leave it in effect, in one tenant or in all that are stuck over it: windlass resolve --all --yes --as applied --deploy {id} --reason …"
+            "leave it in effect: windlass resolve TENANT --as applied --deploy {id} --reason … (--all --yes for TENANT: all of them)"
         )),
         None if stuck => Some(format!(
             "mend what the message says, then: windlass retry {id}; or settle it: windlass resolve TENANT --as undone|applied --deploy {id} --reason …"

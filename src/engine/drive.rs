@@ -347,8 +347,14 @@ impl Driver {
             return Err(Failure::new(ErrorClass::Permanent, Code::RetriesExhausted, message).into());
         }
         let kind = Self::kind(step)?;
-        let by_hand = self.state.is_undone_by_hand(&step.id);
-        let mut cx = self.context(if by_hand { Undoing::ByHand } else { Undoing::Scripted }).await?;
+        let undoing = if self.state.is_undone_by_hand(&step.id) {
+            Undoing::ByHand
+        } else if self.state.is_applied_by_word(&step.id) {
+            Undoing::Believed
+        } else {
+            Undoing::Scripted
+        };
+        let mut cx = self.context(undoing).await?;
         match half {
             Half::Act => kind.act(step, &mut cx).await,
             Half::Undo => kind.undo(step, &mut cx).await,

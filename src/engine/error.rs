@@ -44,10 +44,15 @@ pub enum EngineError {
     #[error(transparent)]
     Step(#[from] StepError),
     /// Some tenants cannot be deployed to. Nothing was touched.
-    #[error("{} of {of} tenants cannot be deployed to; nothing was touched", .refusals.len())]
+    #[error(
+        "{all} of {of} tenants cannot be deployed to; nothing was touched{}",
+        if .refusals.len() < *.all { format!(" (the first {} are named)", .refusals.len()) } else { String::new() }
+    )]
     Refused {
-        /// Which, and why; in order of their ids.
+        /// Which, and why; in order of their ids, and no more than the limit.
         refusals: Vec<Refusal>,
+        /// How many are refused.
+        all: usize,
         /// How many tenants there are.
         of: usize,
     },
@@ -103,7 +108,7 @@ pub enum EngineError {
     },
     /// The code that drives tenants has panicked, and again.
     #[error(
-        "Windlass met a defect of its own while driving tenant {tenant}, for the {}th time; it has stopped",
+        "Windlass met a defect of its own {} times, the last while driving tenant {tenant}; it has stopped",
         crate::base::limits::PANICS_MAX
     )]
     DriverPanicked {
@@ -184,6 +189,10 @@ const fn after_refusal(code: Code) -> &'static str {
         Code::BuiltUpon => "windlass status --all, then: windlass rollback DEPLOY, the latest first",
         Code::Irreversible | Code::MissingUndo => "write what takes it back as a new migration, then: windlass deploy",
         Code::PlanOutdated => "look at the tenant: somebody else has changed it; windlass doctor",
+        Code::LedgerGone => {
+            "put ledger_schema or the role's search_path back as it was, or move the two tables; a database that was really created \
+             anew: --new-database TENANT"
+        }
         Code::SameDatabase => "remove one of the two from the fleet, or give each its own database or schema",
         Code::UnsupportedEngine => "leave the tenant out of the fleet, or deselect it: --select 'not id = …'",
         Code::UnknownTenant => "put the tenant back into the fleet, then run the command again",

@@ -6,7 +6,7 @@ use super::error::EngineError;
 use super::run::{append_to_deploy, deploy_events};
 use crate::base::limits::LEASE;
 use crate::base::{DeployId, TenantId, WorkerId};
-use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery, TenantRow};
+use crate::log::{Append, AppendError, Claim, LeaseAfter, Log, LogError, TenantQuery, TenantRow};
 use crate::saga::deploy::DeployState;
 use crate::saga::event::{Actor, Cause, DeployEvent, Direction, Event, Resolution, StreamId, TenantEvent};
 use crate::saga::plan::Plan;
@@ -45,24 +45,33 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
     }
 }
 
+/// What became of a word that was said about stuck tenants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Settled: the deploy is to be driven on. At least one.
+    pub tenants: Vec<TenantId>,
+    /// Not settled, because somebody held them at that moment.
+    pub busy: Vec<TenantId>,
+}
+
 /// Lets stuck tenants try again: one, or all. Gives those that will.
 pub async fn retry(
     log: &dyn Log,
     deploy: DeployId,
     tenant: Option<&TenantId>,
     word: &Word,
-) -> Result<Vec<TenantId>, EngineError> {
+) -> Result<Settled, EngineError> {
     settle(log, deploy, tenant, Resolution::Retry, word).await
 }
 
-/// Settles a stuck tenant by a human's word: its step is `undone`, or `applied` and stays so.
+/// Settles a stuck tenant by a human's word: its step is undone, or it is applied ([`Resolution`]).
 pub async fn resolve(
     log: &dyn Log,
     deploy: DeployId,
     tenant: &TenantId,
     resolution: Resolution,
     word: &Word,
-) -> Result<Vec<TenantId>, EngineError> {
+) -> Result<Settled, EngineError> {
     settle(log, deploy, Some(tenant), resolution, word).await
 }
 
@@ -73,7 +82,7 @@ pub async fn resolve_all(
     deploy: DeployId,
     resolution: Resolution,
     word: &Word,
-) -> Result<Vec<TenantId>, EngineError> {
+) -> Result<Settled, EngineError> {
     settle(log, deploy, None, resolution, word).await
 }
 
@@ -83,7 +92,7 @@ async fn settle(
     only: Option<&TenantId>,
     resolution: Resolution,
     word: &Word,
-) -> Result<Vec<TenantId>, EngineError> {
+) -> Result<Settled, EngineError> {
     let command = if resolution == Resolution::Retry { "retry" } else { "resolve" };
     let query = TenantQuery { statuses: vec![TenantStatus::Stuck], after: None, limit: usize::MAX };
     let stuck =
@@ -97,43 +106,56 @@ async fn settle(
     if resolution != Resolution::Retry && causes.len() > 1 {
         return Err(EngineError::SeveralCauses { deploy, causes: causes.into_iter().collect() });
     }
-    let chosen: Vec<TenantId> = stuck.into_iter().map(|row| row.tenant).collect();
-    if chosen.is_empty() {
-        let (tenant, command) = (only.cloned(), command.to_owned());
-        return Err(EngineError::NothingStuck { deploy, tenant, command });
+    let mut settled = Settled { tenants: Vec::new(), busy: Vec::new() };
+    for TenantRow { tenant, .. } in stuck {
+        match settle_one(log, &StreamId::tenant(deploy, tenant.clone()), resolution, word).await? {
+            One::Settled => settled.tenants.push(tenant),
+            One::Busy => settled.busy.push(tenant),
+            One::NotStuck => {}
+        }
     }
-    for tenant in &chosen {
-        settle_one(log, &StreamId::tenant(deploy, tenant.clone()), tenant, resolution, word).await?;
+    match (settled.tenants.as_slice(), settled.busy.first()) {
+        ([], Some(busy)) => Err(EngineError::TenantBusy { tenant: busy.clone() }),
+        ([], None) => Err(EngineError::NothingStuck { deploy, tenant: only.cloned(), command: command.to_owned() }),
+        _ => Ok(settled),
     }
-    Ok(chosen)
 }
 
-async fn settle_one(
-    log: &dyn Log,
-    stream: &StreamId,
-    tenant: &TenantId,
-    resolution: Resolution,
-    word: &Word,
-) -> Result<(), EngineError> {
-    let busy = || EngineError::TenantBusy { tenant: tenant.clone() };
-    let claim = log.claim_one(stream, &word.by, LEASE).await?.ok_or_else(busy)?;
-    let (plan, state) = fold(log, stream, claim.events.iter().map(|recorded| &recorded.event)).await?;
-    let stuck =
-        state.steps(&plan).find(|(_, at)| matches!(at, StepState::Stuck { .. })).map(|(step, _)| step.id.clone());
-    let Some(step) = stuck else {
-        log.release(stream, claim.epoch).await?;
-        return Err(EngineError::NothingStuck {
-            deploy: stream.deploy,
-            tenant: Some(tenant.clone()),
-            command: "retry".to_owned(),
-        });
-    };
+/// What became of the word about one tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum One {
+    /// It is in the log.
+    Settled,
+    /// Somebody else has it in hand.
+    Busy,
+    /// It was, a moment ago: somebody was quicker.
+    NotStuck,
+}
+
+async fn settle_one(log: &dyn Log, stream: &StreamId, resolution: Resolution, word: &Word) -> Result<One, EngineError> {
+    let Some(claim) = log.claim_one(stream, &word.by, LEASE).await? else { return Ok(One::Busy) };
+    let epoch = claim.epoch;
+    let said = say(log, claim, resolution, word).await;
+    if !matches!(said, Ok(One::Settled)) {
+        // Whatever went wrong: nobody else is to wait for our lease to run out. Should this fail too, it does.
+        let released = log.release(stream, epoch).await;
+        return said.and_then(|one| released.map(|()| one).map_err(EngineError::from));
+    }
+    said
+}
+
+/// Appends the word to a claimed tenant's stream, and gives the claim back with it.
+async fn say(log: &dyn Log, claim: Claim, resolution: Resolution, word: &Word) -> Result<One, EngineError> {
+    let stream = claim.stream;
+    let (plan, state) = fold(log, &stream, claim.events.iter().map(|recorded| &recorded.event)).await?;
+    let stuck = state.steps(&plan).find(|(_, at)| matches!(at, StepState::Stuck { .. }));
+    let Some(step) = stuck.map(|(step, _)| step.id.clone()) else { return Ok(One::NotStuck) };
     let (actor, reason) = (word.actor.clone(), word.reason.clone());
     let event = TenantEvent::TenantResolved { step, resolution, actor, reason };
     let mut after = state.clone();
     after.apply(&plan, &event)?;
     let append = Append {
-        stream: stream.clone(),
+        stream,
         expect: state.seq(),
         epoch: claim.epoch,
         events: vec![Event::Tenant(event)],
@@ -143,9 +165,9 @@ async fn settle_one(
         by: word.by.clone(),
     };
     match log.append(append).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(One::Settled),
         Err(AppendError::Log(error)) => Err(error.into()),
-        Err(_) => Err(busy()),
+        Err(_) => Ok(One::Busy),
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
+use super::gone::refuse_gone;
 use super::lost::{self, Seen};
 use super::waves;
 use crate::base::limits::PREPARE_REFUSALS_MAX;
@@ -63,6 +64,8 @@ pub struct Request {
     pub out_of_order: OutOfOrder,
     /// Deploys of lost logs that the operator has answered for.
     pub disowned: BTreeSet<DeployId>,
+    /// Tenants whose databases the operator says were really created anew: that they have no ledger is as it should be.
+    pub new_databases: BTreeSet<TenantId>,
     /// How many tenants are asked at a time.
     pub concurrency: usize,
 }
@@ -160,7 +163,8 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     }
     let known = Known::read(log, &request.fleet).await?;
     let standings = look_at_all(log, gateway, &request, &known.records).await?;
-    let mut refusals = Vec::new();
+    let looked = standings.iter().filter_map(|(tenant, standing)| Some((tenant, standing.as_ref().ok()?)));
+    let mut refusals = refuse_gone(log, &request, &known.records, looked).await?;
     let mut tenants = Vec::with_capacity(standings.len());
     for (tenant, standing) in standings {
         let standing = match standing {
@@ -187,10 +191,12 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     freeze(request, tenants, &known, Some(arrives_at))
 }
 
+/// One of `of` tenants cannot be deployed to, or more: all of them are counted, and the first are named.
 pub(super) fn refused(mut refusals: Vec<Refusal>, of: usize) -> EngineError {
     refusals.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    let all = refusals.len();
     refusals.truncate(PREPARE_REFUSALS_MAX);
-    EngineError::Refused { refusals, of }
+    EngineError::Refused { refusals, all, of }
 }
 
 fn refuse_engines(tenants: &[Tenant]) -> Result<(), EngineError> {
@@ -220,7 +226,8 @@ async fn look_at_all(
     let mut looked: BTreeMap<TenantId, Result<Standing, Refusal>> = BTreeMap::new();
     for tenant in &request.tenants {
         let record = records.get(&tenant.id).filter(|record| record.target == target_digest(tenant));
-        let recorded = record.and_then(|record| record.release);
+        let known = record.filter(|_| !request.new_databases.contains(&tenant.id));
+        let recorded = known.and_then(|record| record.release);
         if let Some(release) = &recorded {
             releases.read(log, release).await?;
         }
@@ -498,5 +505,24 @@ impl Prepared {
         };
         let blobs = [release, workflow].into_iter().chain(plans.into_values()).collect();
         Ok(NewDeploy { id, fleet: self.fleet, created, blobs, tenants, by })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_beyond_the_limit_are_counted() {
+        let refusal = |number: usize| Refusal {
+            tenant: TenantId::new(format!("t{number:05}")).unwrap(),
+            code: Code::TenantUnreachable,
+            message: String::new(),
+        };
+        let error = refused((0..PREPARE_REFUSALS_MAX + 5).map(refusal).collect(), 2_000);
+        let said = "1005 of 2000 tenants cannot be deployed to; nothing was touched (the first 1000 are named)";
+        assert_eq!(error.to_string(), said);
+        let EngineError::Refused { refusals, .. } = error else { panic!("{error}") };
+        assert_eq!(refusals.len(), PREPARE_REFUSALS_MAX);
     }
 }

@@ -5,6 +5,7 @@
 //! process id, a reboot or another container is never taken for the same worker.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 
 use crate::base::WorkerId;
 
@@ -12,7 +13,7 @@ use crate::base::WorkerId;
 #[must_use]
 pub fn this_worker() -> WorkerId {
     let pid = std::process::id();
-    let started = start_of(pid).unwrap_or_default();
+    let started = start_of(pid).ok().flatten().unwrap_or_default();
     WorkerId(format!("{}/{}/{pid}/{started}", host(), place()))
 }
 
@@ -27,7 +28,11 @@ pub fn is_dead(worker: &WorkerId) -> bool {
     if here.is_empty() || at != here || started.is_empty() {
         return false;
     }
-    start_of(pid).as_deref() != Some(started)
+    match start_of(pid) {
+        Ok(now) => now.as_deref() != Some(started),
+        // Nothing less proves it: a /proc that cannot be read now says nothing about the process.
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
 }
 
 /// The machine's name, for people.
@@ -48,13 +53,17 @@ fn place() -> String {
     if boot.is_empty() || namespace.is_empty() { String::new() } else { format!("{boot}.{namespace}") }
 }
 
-/// When a process started, in clock ticks since the boot: field 22 of `/proc/<pid>/stat`. A zombie has ended.
-fn start_of(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// When a process started, in clock ticks since the boot: field 22 of `/proc/<pid>/stat`; none for a zombie, which has ended.
+fn start_of(pid: u32) -> io::Result<Option<String>> {
+    start_in(&fs::read_to_string(format!("/proc/{pid}/stat"))?).ok_or_else(|| ErrorKind::InvalidData.into())
+}
+
+/// The same, from the text of that file; the outer none where it is another text.
+fn start_in(stat: &str) -> Option<Option<String>> {
     // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
     let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace();
     let state = rest.next()?;
-    if matches!(state, "Z" | "X" | "x") { None } else { rest.nth(18).map(str::to_owned) }
+    if matches!(state, "Z" | "X" | "x") { Some(None) } else { rest.nth(18).map(|start| Some(start.to_owned())) }
 }
 
 #[cfg(test)]
@@ -74,6 +83,14 @@ mod tests {
         assert!(is_dead(&id));
         assert!(!is_dead(&WorkerId(format!("h/elsewhere.1/{}/12345", child.id()))));
         assert!(!is_dead(&WorkerId("nonsense".into())));
+    }
+
+    #[test]
+    fn a_text_that_is_not_understood_says_nothing_and_a_zombie_has_ended() {
+        let rest = (0..40).map(|at| at.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(start_in(&format!("7 (a (b) c) S {rest}")), Some(Some("18".to_owned())));
+        assert_eq!(start_in(&format!("7 (a) Z {rest}")), Some(None));
+        assert_eq!((start_in(""), start_in("7 (a) S 1 2")), (None, None));
     }
 
     #[test]

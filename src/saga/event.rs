@@ -132,7 +132,7 @@ pub enum DeployOutcome {
     Unwound,
     /// The rest are on the release; some were set aside, consistent.
     CompletedWithQuarantine,
-    /// It ended with tenants that a human decided about.
+    /// It was unwound, but for tenants that a human decided to leave as they are.
     EndedByHand,
 }
 
@@ -275,7 +275,8 @@ pub enum Resolution {
     Retry,
     /// It is undone; go on.
     Undone,
-    /// It is applied, and stays so; go on.
+    /// It is in effect. A step in doubt: it took effect, and what becomes of it is the deploy's way; an unwind undoes it with the
+    /// rest. An undo that failed: the step stays in effect, with all that the deploy did here before it.
     Applied,
 }
 

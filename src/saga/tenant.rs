@@ -52,6 +52,7 @@ pub struct TenantState {
     finished: Option<TenantOutcome>,
     ever_started: bool,
     undone_by_hand: Vec<StepId>,
+    applied_by_word: Vec<StepId>,
     settled_by_hand: bool,
 }
 
@@ -68,6 +69,7 @@ impl TenantState {
             finished: None,
             ever_started: false,
             undone_by_hand: Vec::new(),
+            applied_by_word: Vec::new(),
             settled_by_hand: false,
         }
     }
@@ -97,6 +99,13 @@ impl TenantState {
     #[must_use]
     pub fn is_undone_by_hand(&self, step: &StepId) -> bool {
         self.undone_by_hand.contains(step)
+    }
+
+    /// Whether only a human's word says that this step took effect: before it is undone, the tenant's ledger is told, which may not
+    /// know of it and would then refuse to take away what it does not have in force.
+    #[must_use]
+    pub fn is_applied_by_word(&self, step: &StepId) -> bool {
+        self.applied_by_word.contains(step)
     }
 
     /// The release it was on before the deploy, where that is known.
@@ -158,7 +167,7 @@ impl TenantState {
                 let Some(after) = step_after(&self.steps[index], event) else {
                     return Err(refuse(format!("step {step} is {:?}", self.steps[index])));
                 };
-                let undo_was_stuck = matches!(self.steps[index], StepState::Stuck { half: Half::Undo, .. });
+                let stuck = if let StepState::Stuck { half, .. } = &self.steps[index] { Some(*half) } else { None };
                 self.steps[index] = after;
                 self.ever_started |= matches!(event, TenantEvent::StepStarted { .. });
                 if let TenantEvent::TenantResolved { resolution, .. } = event {
@@ -166,8 +175,10 @@ impl TenantState {
                     self.settled_by_hand = true;
                     self.undone_by_hand.retain(|of| of != step);
                     // A stuck act that is said to be undone may be done again, and must then be undone by its script.
-                    if *resolution == Resolution::Undone && undo_was_stuck {
-                        self.undone_by_hand.push(step.clone());
+                    match (*resolution, stuck) {
+                        (Resolution::Undone, Some(Half::Undo)) => self.undone_by_hand.push(step.clone()),
+                        (Resolution::Applied, Some(Half::Act)) => self.applied_by_word.push(step.clone()),
+                        _ => {}
                     }
                 }
             }

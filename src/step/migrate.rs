@@ -110,18 +110,24 @@ impl StepKind for Migrate {
     /// A crash before the commit leaves the tenant as it was, without a ledger row; after it, the row stands and the next look
     /// finds it. There is nothing in between.
     async fn act(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
-        run(step, Half::Act, cx).await
+        run(step, Half::Act, By::Script, cx).await
     }
 
     async fn undo(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
-        if step.undo == UndoSource::Irreversible && cx.undoing == Undoing::Scripted {
+        // Also where it then stays: the next deploy goes by the ledger.
+        if cx.undoing == Undoing::Believed
+            && !matches!(cx.session.probe(&cx.key(&step.id, Half::Act)), Probe::Applied(_))
+        {
+            run(step, Half::Act, By::Word, cx).await?;
+        }
+        if step.undo == UndoSource::Irreversible && cx.undoing != Undoing::ByHand {
             let label = MigrateWith::of(step)?.label;
             let message = format!(
                 "migration {label} is irreversible: it stays, and so does every migration of this deploy before it"
             );
             return Err(Failure::new(ErrorClass::Permanent, Code::Irreversible, message).into());
         }
-        run(step, Half::Undo, cx).await
+        run(step, Half::Undo, if cx.undoing == Undoing::ByHand { By::Word } else { By::Script }, cx).await
     }
 
     /// The ledger row says. Opening the session has ended every earlier one, so nobody can write it any more, but for a packet that
@@ -145,7 +151,16 @@ impl StepKind for Migrate {
     }
 }
 
-async fn run(step: &PlannedStep, half: Half, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+/// What brought a half about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Its script, now.
+    Script,
+    /// A human, who says so: the ledger is told, and nothing else is sent.
+    Word,
+}
+
+async fn run(step: &PlannedStep, half: Half, by: By, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
     let with = MigrateWith::of(step)?;
     let Some(scripts) = cx.scripts.get(&with.version) else {
         let message = format!("the release in the log has no migration {}", with.label);
@@ -155,10 +170,9 @@ async fn run(step: &PlannedStep, half: Half, cx: &mut StepContext<'_>) -> Result
         (Change::Apply, Half::Act) | (Change::Revert, Half::Undo) => Effect::Apply,
         (Change::Revert, Half::Act) | (Change::Apply, Half::Undo) => Effect::Revert,
     };
-    let by_hand = half == Half::Undo && cx.undoing == Undoing::ByHand;
     let told = Part::nothing();
     let part = match effect {
-        _ if by_hand => Some(&told),
+        _ if by == By::Word => Some(&told),
         Effect::Apply => Some(&scripts.up),
         Effect::Revert | Effect::Void => scripts.undo.as_ref(),
     };
@@ -182,7 +196,7 @@ async fn run(step: &PlannedStep, half: Half, cx: &mut StepContext<'_>) -> Result
         && let Err(misfit) = fits(&unit, cx)
     {
         // Whoever undid the migration by hand may have told the ledger too.
-        return if by_hand { Ok(Evidence::default()) } else { Err(misfit.into()) };
+        return if by == By::Word && half == Half::Undo { Ok(Evidence::default()) } else { Err(misfit.into()) };
     }
     let begun = Instant::now();
     let applied = cx.session.apply(&unit).await.map_err(|error| explain(error, &with, half, part))?;

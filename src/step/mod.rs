@@ -48,6 +48,8 @@ pub enum Undoing {
     Scripted,
     /// A human has done it: the ledger is told, and nothing else is sent.
     ByHand,
+    /// By its script. That there is something to undo is a human's word: the ledger is told first, where it does not know.
+    Believed,
 }
 
 impl StepContext<'_> {

@@ -82,11 +82,13 @@ cases! {
     json_of_a_failure
     log_in_a_missing_folder
     log_of_a_newer_windlass
+    lost_ledger
     lost_log_after_an_unwind
     lost_log_after_the_end
     missing_folder
     missing_undo
     mysql_tenant
+    no_ledger_where_nothing_was_done
     no_place
     no_project
     no_tenants
@@ -122,6 +124,7 @@ cases! {
     stuck_and_resolved_as_undone
     stuck_and_retried
     stuck_when_the_undo_fails
+    stuck_without_its_secret
     transaction_control
     unknown_configuration_key
     unknown_directive

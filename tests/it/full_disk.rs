@@ -184,6 +184,7 @@ async fn deploy_with_room_for(project: &Project, more: u32) -> Result<Ending, En
         survey: SurveyMode::All,
         out_of_order: OutOfOrder::Refuse,
         disowned: BTreeSet::new(),
+        new_databases: BTreeSet::new(),
         concurrency: 1,
     };
     let prepared = prepare(&unlimited, &*gateway, request).await.unwrap();

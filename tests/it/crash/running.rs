@@ -61,6 +61,14 @@ impl Running {
         Self { child, answers, complaints }
     }
 
+    /// Starts it with nobody at the other end: every write to its output and its errors fails.
+    pub(super) fn unheard(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        let nothing = || Listened { text: Arc::default(), reader: None };
+        Self { child, answers: nothing(), complaints: nothing() }
+    }
+
     /// Sends it a signal, by name.
     pub(super) fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();

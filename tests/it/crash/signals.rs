@@ -65,6 +65,23 @@ async fn a_deploy_interrupted_twice_stops_at_once_and_is_resumed() {
     }
 }
 
+#[tokio::test]
+async fn a_deploy_is_stopped_though_nobody_reads_what_it_says_and_is_resumed() {
+    let (template, undisturbed) = template(Way::Forward, "unheard").await;
+    let fleet = template.copy("n").await;
+    let mut gatekeeper = fleet.close("bolt", ACT).await;
+    let running = Running::unheard(fleet.command(&["deploy"]));
+    until_it_waits(&mut gatekeeper).await;
+    running.signal("TERM");
+    running.signal("INT");
+    // With the gate still closed: both orders have arrived.
+    running.ends().await.ends_with(5);
+    assert_eq!(last(&fleet, "bolt", 1).await, ["step_started"]);
+    drop(gatekeeper);
+    fleet.run(&["resume"]).ends_with(Way::Forward.exit());
+    undisturbed.assert_same_end(&fleet).await;
+}
+
 const SESSIONS: &str =
     "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'windlass/%'";
 

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rig::{Rig, word};
 
-use windlass::base::{Code, TenantId};
-use windlass::engine::{Ending, prepare_rollback, resolve, resolve_all, retry};
-use windlass::saga::event::{DeployOutcome, Half, Resolution, TenantEvent};
+use windlass::base::limits::LEASE;
+use windlass::base::{Code, TenantId, WorkerId};
+use windlass::engine::{Ending, EngineError, prepare_rollback, resolve, resolve_all, retry};
+use windlass::saga::event::{DeployOutcome, Half, Resolution, StreamId, TenantEvent};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::summary::TenantStatus;
 use windlass::tenant::{Outcome, SessionError};
@@ -95,12 +96,48 @@ async fn what_a_human_settled_is_surveyed_by_the_next_deploy() {
             resolve(&*rig.log, deploy, &acme, resolution, &word("looked")).await.unwrap();
         }
         rig.run(deploy).await;
-        // Said to be applied, and its ledger does not know of it: the undo is refused, and a human has to go on.
+        // Said to be applied, and it is not: its undo fails, and a human has to go on.
         let applied = resolution == Resolution::Applied;
         let status = if applied { TenantStatus::Stuck } else { TenantStatus::Unwound };
         assert_eq!(rig.at(deploy, "acme").await.status, status, "{resolution:?}");
         let record = rig.log.records("shop").await.unwrap().remove(&acme).unwrap();
         assert_eq!(record.release, None, "{resolution:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_took_effect_by_a_humans_word_is_undone_with_the_rest() {
+    for undo in ["DROP TABLE b", ""] {
+        let rig = Rig::new(&["acme"], &[TABLE, ("CREATE TABLE b (id int)", undo)]);
+        rig.on_apply(move |tenant, unit| {
+            let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, "torn");
+            let torn = unit.name == "0002_m" && unit.key.half == Half::Act && !unit.statements.is_empty();
+            torn.then(|| SessionError { tenant: tenant.clone(), failure, outcome: Outcome::Torn })
+        });
+        let (deploy, ending) = rig.deploy().await;
+        assert_eq!((ending, rig.at(deploy, "acme").await.status), (Ending::Waiting, TenantStatus::Stuck));
+        // What a torn migration leaves: its effect, and no row.
+        rig.sql("acme", "CREATE TABLE b (id int)").await;
+        let acme = TenantId::new("acme").unwrap();
+        resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it is there")).await.unwrap();
+        let ending = rig.run(deploy).await;
+        let ledger = "SELECT name || ' ' || effect FROM windlass_ledger WHERE name = '0002_m' ORDER BY position";
+        let (rows, tables) = (rig.sql("acme", ledger).await, "SELECT name FROM sqlite_schema WHERE name IN ('a', 'b')");
+        if undo.is_empty() {
+            // It stays: the ledger says so, by which the next deploy goes, and a human has the last word.
+            let at = rig.at(deploy, "acme").await;
+            assert_eq!((ending, at.code), (Ending::Waiting, Some(Code::Irreversible)));
+            resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it stays")).await.unwrap();
+            assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
+            assert_eq!(
+                (rows, rig.sql("acme", tables).await),
+                (vec!["0002_m apply".into()], vec!["a".into(), "b".into()])
+            );
+        } else {
+            assert_eq!(ending, Ending::Finished(DeployOutcome::Unwound));
+            let told = vec!["0002_m apply".to_owned(), "0002_m revert".to_owned()];
+            assert_eq!((rows, rig.sql("acme", tables).await), (told, vec![]));
+        }
     }
 }
 
@@ -138,6 +175,35 @@ async fn a_rollback_names_the_tenants_that_a_human_left_as_they_are() {
     assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
     let found = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, deploy).await.unwrap();
     assert_eq!((found.changing(), found.left_by_hand), (0, vec![acme]));
+}
+
+#[tokio::test]
+async fn a_word_about_all_stuck_tenants_passes_over_one_that_somebody_holds() {
+    let mut rig = Rig::new(&["acme", "bolt", "crow"], &[TABLE, ("CREATE TABLE b (id int)", "DROP TABLE b")]);
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    rig.on_apply(|tenant, unit| {
+        let scripted_undo = unit.key.half == Half::Undo && !unit.statements.is_empty();
+        let fails = (tenant.as_str(), unit.name.as_str()) == ("crow", "0002_m")
+            || (scripted_undo && unit.name.as_str() == "0001_m");
+        fails.then(|| SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no"))
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Waiting);
+    let [acme, bolt, crow] = ["acme", "bolt", "crow"].map(|name| TenantId::new(name).unwrap());
+    let stuck = async |name| rig.at(deploy, name).await.status == TenantStatus::Stuck;
+    let held = StreamId::tenant(deploy, bolt.clone());
+    let claim = rig.log.claim_one(&held, &WorkerId("elsewhere".into()), LEASE).await.unwrap().unwrap();
+    let said = resolve_all(&*rig.log, deploy, Resolution::Undone, &word("none has it")).await.unwrap();
+    assert_eq!((said.tenants, said.busy), (vec![acme, crow], vec![bolt.clone()]));
+    assert_eq!(rig.run(deploy).await, Ending::Waiting);
+    assert!(!stuck("acme").await && stuck("bolt").await && !stuck("crow").await);
+    let busy = resolve_all(&*rig.log, deploy, Resolution::Undone, &word("it neither")).await.unwrap_err();
+    assert!(matches!(busy, EngineError::TenantBusy { .. }), "{busy}");
+    rig.log.release(&held, claim.epoch).await.unwrap();
+    resolve_all(&*rig.log, deploy, Resolution::Undone, &word("it neither")).await.unwrap();
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
 }
 
 #[tokio::test]

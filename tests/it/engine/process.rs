@@ -81,6 +81,7 @@ impl Scene {
             survey: SurveyMode::All,
             out_of_order: OutOfOrder::Refuse,
             disowned: std::collections::BTreeSet::new(),
+            new_databases: std::collections::BTreeSet::new(),
             concurrency: 4,
         };
         let prepared = engine::prepare(&*self.log, &*self.gateway(), request).await.unwrap();

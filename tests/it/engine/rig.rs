@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Row as _};
 use tokio::sync::watch;
 use windlass::base::{DeployId, SystemClock, TenantId, WorkerId};
 use windlass::engine::{
@@ -167,6 +169,7 @@ impl Rig {
             survey: SurveyMode::Unknown,
             out_of_order: OutOfOrder::Refuse,
             disowned: BTreeSet::new(),
+            new_databases: BTreeSet::new(),
             concurrency: 4,
         }
     }
@@ -215,6 +218,14 @@ impl Rig {
         let stream = StreamId::tenant(deploy, TenantId::new(tenant).unwrap());
         let own = |event| if let Event::Tenant(event) = event { Some(event) } else { None };
         self.log.read(&stream).await.unwrap().into_iter().filter_map(|recorded| own(recorded.event)).collect()
+    }
+
+    /// Runs SQL in a tenant's file; the first column of the rows.
+    pub async fn sql(&self, tenant: &str, sql: &'static str) -> Vec<String> {
+        let file = SqliteConnectOptions::new().filename(self.dir.path().join(format!("{tenant}.db")));
+        let mut connection = file.connect().await.unwrap();
+        let rows = sqlx::raw_sql(sql).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     pub fn on_apply(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
