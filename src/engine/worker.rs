@@ -55,15 +55,20 @@ fn place() -> String {
 
 /// When a process started, in clock ticks since the boot: field 22 of `/proc/<pid>/stat`; none for a zombie, which has ended.
 fn start_of(pid: u32) -> io::Result<Option<String>> {
-    start_in(&fs::read_to_string(format!("/proc/{pid}/stat"))?).ok_or_else(|| ErrorKind::InvalidData.into())
+    start_in(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
 }
 
-/// The same, from the text of that file; the outer none where it is another text.
-fn start_in(stat: &str) -> Option<Option<String>> {
+/// The same, from the text of that file; an error where it is another text.
+fn start_in(stat: &str) -> io::Result<Option<String>> {
+    let unknown = || io::Error::from(ErrorKind::InvalidData);
     // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
-    let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace();
-    let state = rest.next()?;
-    if matches!(state, "Z" | "X" | "x") { Some(None) } else { rest.nth(18).map(|start| Some(start.to_owned())) }
+    let (_, rest) = stat.rsplit_once(')').ok_or_else(unknown)?;
+    let mut rest = rest.split_whitespace();
+    let state = rest.next().ok_or_else(unknown)?;
+    if matches!(state, "Z" | "X" | "x") {
+        return Ok(None);
+    }
+    rest.nth(18).map(|start| Some(start.to_owned())).ok_or_else(unknown)
 }
 
 #[cfg(test)]
@@ -88,9 +93,9 @@ mod tests {
     #[test]
     fn a_text_that_is_not_understood_says_nothing_and_a_zombie_has_ended() {
         let rest = (0..40).map(|at| at.to_string()).collect::<Vec<_>>().join(" ");
-        assert_eq!(start_in(&format!("7 (a (b) c) S {rest}")), Some(Some("18".to_owned())));
-        assert_eq!(start_in(&format!("7 (a) Z {rest}")), Some(None));
-        assert_eq!((start_in(""), start_in("7 (a) S 1 2")), (None, None));
+        assert_eq!(start_in(&format!("7 (a (b) c) S {rest}")).unwrap(), Some("18".to_owned()));
+        assert_eq!(start_in(&format!("7 (a) Z {rest}")).unwrap(), None);
+        assert!(start_in("").is_err() && start_in("7 (a) S 1 2").is_err());
     }
 
     #[test]

@@ -20,9 +20,11 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// Four tries over about seven seconds: longer than a failover of a connection pooler, shorter than an operator's patience.
+    /// What `all-or-nothing` says too: six tries over about half a minute, so that a database server that recovers from a crash is
+    /// waited for. A workflow that does not say is read anew when its deploy is resumed, so these are a part of its format: another
+    /// default would change deploys under way.
     fn default() -> Self {
-        Self { attempts: 4, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(30) }
+        Self { attempts: 6, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(30) }
     }
 }
 
@@ -107,8 +109,8 @@ mod tests {
     #[test]
     fn a_permanent_failure_and_the_last_try_are_not_repeated() {
         assert_eq!(pause(ErrorClass::Permanent, "acme", 1), None);
-        assert!(pause(ErrorClass::Transient, "acme", 3).is_some());
-        assert_eq!(pause(ErrorClass::Transient, "acme", 4), None);
+        assert!(pause(ErrorClass::Transient, "acme", 5).is_some());
+        assert_eq!(pause(ErrorClass::Transient, "acme", 6), None);
     }
 
     #[test]

@@ -32,16 +32,23 @@ enum SystemId {
     Denied,
 }
 
+/// Our two tables, and the schema that was named for them, if one was.
+struct Ours<'a> {
+    names: Names,
+    schema: Option<&'a str>,
+}
+
 /// Surveys a tenant.
 pub(in crate::tenant) async fn survey(
     conn: &Conn,
     schema: Option<&str>,
     surveying: &Surveying,
 ) -> Result<Survey, SessionError> {
-    let names = Names::in_schema(ledger_schema(conn, schema, surveying.ledger_schema.as_deref())?);
+    let ours = ledger_schema(conn, schema, surveying.ledger_schema.as_deref())?;
+    let ours = Ours { names: Names::in_schema(ours), schema: ours };
     let limits = Limits { lock: surveying.lock_timeout, statement: surveying.statement_timeout };
     let mut pg = connect(conn, schema, SURVEY_NAME, limits).await?;
-    let found = look(conn, &mut pg, &names, surveying).await;
+    let found = look(conn, &mut pg, &ours, surveying).await;
     close(pg).await;
     found
 }
@@ -49,13 +56,13 @@ pub(in crate::tenant) async fn survey(
 async fn look(
     conn: &Conn,
     pg: &mut PgConnection,
-    names: &Names,
+    ours: &Ours<'_>,
     surveying: &Surveying,
 ) -> Result<Survey, SessionError> {
     let (mut tables, mut system_id) = (Tables::Read, SystemId::Ask);
     let limit = (surveying.statement_timeout + surveying.lock_timeout).saturating_add(TENANT_ANSWER_GRACE);
     loop {
-        let reply = exchange(pg, text(names, tables, system_id), None, limit).await;
+        let reply = exchange(pg, text(ours, tables, system_id), None, limit).await;
         let Some(trouble) = &reply.trouble else { return read(conn, reply) };
         let said = Said::of(trouble, &conn.scrubber());
         match said.sqlstate.as_deref() {
@@ -66,7 +73,7 @@ async fn look(
     }
 }
 
-fn text(names: &Names, tables: Tables, system_id: SystemId) -> String {
+fn text(Ours { names, schema }: &Ours<'_>, tables: Tables, system_id: SystemId) -> String {
     // The identifier is that of the data directory, which a copied server shares with its original; no two that run were started
     // in the same microsecond. Not the address: one server may have several.
     let server_is = match system_id {
@@ -81,11 +88,15 @@ fn text(names: &Names, tables: Tables, system_id: SystemId) -> String {
             literal(&names.ledger)
         ),
     };
+    let fence = literal(&names.fence);
+    let would_be = schema.map_or_else(|| "current_schema()::text".to_owned(), literal);
     format!(
         "ROLLBACK; BEGIN READ ONLY;
 SELECT split_part(current_setting('server_version'), ' ', 1) AS windlass_server,
        {server_is} || '@' || extract(epoch FROM pg_postmaster_start_time())::text,
-       (SELECT oid::text FROM pg_database WHERE datname = current_database()), current_schema()::text;
+       (SELECT oid::text FROM pg_database WHERE datname = current_database()), current_schema()::text,
+       coalesce((SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE c.oid = to_regclass({fence})), {would_be});
 {tables};
 COMMIT"
     )
@@ -95,18 +106,20 @@ fn read(conn: &Conn, reply: Reply) -> Result<Survey, SessionError> {
     let damaged = |damage: Damage| damage.of(&conn.tenant);
     let facts: Vec<Option<String>> = reply.row("windlass_server").map(|row| row.cells.clone()).unwrap_or_default();
     let fact = |at: usize| facts.get(at).cloned().flatten();
-    let Some(schema) = fact(3) else {
+    let part = |at: usize| fact(at).unwrap_or_default();
+    if fact(3).is_none() {
         let message = "the database has none of the schemas in the tenant's search path".to_owned();
         return Err(SessionError::no_effect(&conn.tenant, ErrorClass::Permanent, Code::TenantMissing, message));
-    };
+    }
     if reply.row("windlass_there").is_some_and(|row| row.cell(0) != row.cell(1)) {
         return Err(damaged(Damage::HalfMissing));
     }
     let fence = reply.row("windlass_mark").map(fence_mark).transpose().map_err(damaged)?;
     let ledger = Ledger::read(reply.ledger_rows()).map_err(damaged)?;
     Ok(Survey {
-        server: format!("PostgreSQL {}", fact(0).unwrap_or_default()),
-        identity: format!("postgresql:{}/{}/{schema}", fact(1).unwrap_or_default(), fact(2).unwrap_or_default()),
+        server: format!("PostgreSQL {}", part(0)),
+        // By the ledger: two tenants that share one would each be told that the other's migrations are its own.
+        identity: format!("postgresql:{}/{}/{}", part(1), part(2), part(4)),
         in_force: ledger.in_force().to_vec(),
         fence,
     })

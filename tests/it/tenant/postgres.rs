@@ -294,6 +294,27 @@ async fn a_database_is_itself_by_any_url_and_its_schemas_are_not_each_other() {
 }
 
 #[tokio::test]
+async fn tenants_that_share_a_ledger_are_one_whatever_their_search_paths() {
+    let it = Subject::new(Kind::PostgresDatabase).await;
+    it.outside("CREATE SCHEMA one; CREATE SCHEMA two; CREATE SCHEMA three").await;
+    let conn = async |path: &str| {
+        let join = if it.db().url.contains('?') { '&' } else { '?' };
+        conn_to("acme", &format!("{}{join}options=-csearch_path%3D{path}", it.db().url), None).await
+    };
+    let identity = async |path: &str, ledger: Option<&str>| {
+        let surveying = Surveying { ledger_schema: ledger.map(str::to_owned), ..surveying() };
+        survey(&conn(path).await, &surveying).await.unwrap().identity
+    };
+    assert_ne!(identity("one", None).await, identity("two", None).await);
+    assert_eq!(identity("one", Some("three")).await, identity("two", Some("three")).await);
+    assert_ne!(identity("one,two", None).await, identity("two", None).await);
+    // Once the tables are in the second schema of the path, they are found there.
+    open(&conn("two").await, &it.opening(1)).await.unwrap().close().await;
+    assert_eq!(identity("one,two", None).await, identity("two", None).await);
+    assert_ne!(identity("one", None).await, identity("two", None).await);
+}
+
+#[tokio::test]
 async fn a_server_with_the_identifier_of_another_is_not_that_one() {
     // As two servers made of one image have it: the same data directory, started twice.
     let mut server = PrivatePostgres::start(Durability::Fsync).await;
