@@ -47,6 +47,8 @@ pub struct Fleet {
     pub urls: Vec<Url>,
     /// For Windlass: the same tenants as its configuration names them.
     pub templates: Vec<String>,
+    /// The processes of the tenants' server, where there is one.
+    pub server: Vec<u32>,
 }
 
 impl Fleet {
@@ -128,7 +130,7 @@ fn sqlite_fleet(founded: &TempDir, tenants: usize) -> Fleet {
     }
     settle();
     let templates = paths.iter().map(|path| format!("sqlite://{}", path.display())).collect();
-    Fleet { folder, urls: paths.into_iter().map(Url::Sqlite).collect(), templates }
+    Fleet { folder, urls: paths.into_iter().map(Url::Sqlite).collect(), templates, server: Vec::new() }
 }
 
 async fn postgres_fleet(server: &PrivatePostgres, founded: &Db, fleet: usize, tenants: usize) -> Fleet {
@@ -144,7 +146,8 @@ async fn postgres_fleet(server: &PrivatePostgres, founded: &Db, fleet: usize, te
     let template =
         |name| format!("postgres://app:${{env:{PASSWORD_VARIABLE}}}@127.0.0.1:{port}/{name}?sslmode=disable");
     let urls = names.iter().map(|name| Url::Postgres(Box::new(options.clone().database(name)))).collect();
-    Fleet { folder: folder(), urls, templates: names.iter().map(template).collect() }
+    let templates = names.iter().map(template).collect();
+    Fleet { folder: folder(), urls, templates, server: server.processes() }
 }
 
 /// Whether the server waits for its disk. It need not while databases come and go, which would take minutes; it does whenever

@@ -115,9 +115,9 @@ async fn compare(engine: &mut Engine, tenants: usize, arguments: &Arguments) -> 
 
 async fn floor(fleet: &Fleet, arguments: &Arguments, lines: &mut [Line; 2]) {
     for line in lines {
-        let before = cpu_time();
+        let meter = Meter::start(fleet);
         let took = floor::run(&fleet.urls, line.release, arguments.concurrency).await;
-        line.tell("floor", took, cpu_time().saturating_sub(before));
+        line.tell("floor", took, meter.read(fleet));
         line.floor.push(took);
         fleet.prove(line.release).await;
     }
@@ -127,9 +127,9 @@ async fn windlass(fleet: &Fleet, arguments: &Arguments, lines: &mut [Line; 2]) {
     project::write(fleet, arguments.concurrency);
     for line in lines {
         project::add(fleet, line.release);
-        let before = cpu_time();
+        let meter = Meter::start(fleet);
         let ran = project::windlass(fleet.folder.path(), &["deploy"]);
-        line.tell("Windlass", ran.took, cpu_time().saturating_sub(before));
+        line.tell("Windlass", ran.took, meter.read(fleet));
         line.windlass.push(ran.took);
         line.first.push(ran.until_first_move(fleet.folder.path()).await);
         fleet.prove(line.release).await;
@@ -137,21 +137,43 @@ async fn windlass(fleet: &Fleet, arguments: &Arguments, lines: &mut [Line; 2]) {
 }
 
 impl Line {
-    fn tell(&self, who: &str, took: Duration, cpu: Duration) {
+    fn tell(&self, who: &str, took: Duration, [client, server]: [Duration; 2]) {
         let Self { engine, release, tenants, .. } = self;
-        let (took, cpu) = (ms(took), ms(cpu));
         eprintln!(
-            "{engine}, {tenants} tenants, {} release, {who}: {took} ms, {cpu} ms of processor time",
-            release.name()
+            "{engine}, {tenants} tenants, {} release, {who}: {} ms; processor time: client {} ms, server {} ms",
+            release.name(),
+            ms(took),
+            ms(client),
+            ms(server)
         );
     }
 }
 
-/// The processor time of this process and of those that it has started and seen end. What a database server does is not in it.
-fn cpu_time() -> Duration {
+/// Processor time from here to there: of this process and those that it has started and seen end, and of the database server.
+struct Meter([Duration; 2]);
+
+impl Meter {
+    fn start(fleet: &Fleet) -> Self {
+        Self(Self::now(fleet))
+    }
+
+    fn read(&self, fleet: &Fleet) -> [Duration; 2] {
+        let now = Self::now(fleet);
+        [now[0].saturating_sub(self.0[0]), now[1].saturating_sub(self.0[1])]
+    }
+
+    fn now(fleet: &Fleet) -> [Duration; 2] {
+        let server = fleet.server.iter().map(|process| cpu_time(&process.to_string())).sum();
+        [cpu_time("self"), server]
+    }
+}
+
+/// The processor time of a process and of those that it has started and seen end.
+fn cpu_time(process: &str) -> Duration {
     /// The unit of `/proc`: a hundredth of a second on every Linux.
     const TICK: Duration = Duration::from_millis(10);
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // One that has ended meanwhile is in the count of the one that started it.
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { return Duration::ZERO };
     let (_, fields) = stat.rsplit_once(')').unwrap();
     let ticks = fields.split_whitespace().skip(11).take(4).map(|field| field.parse::<u32>().unwrap()).sum();
     TICK * ticks

@@ -36,8 +36,6 @@ CREATE TABLE deploys (
 
 -- At most one unfinished deploy per fleet, whatever the processes around the file believe.
 CREATE UNIQUE INDEX deploys_under_way ON deploys (fleet) WHERE outcome IS NULL;
--- The newest first.
-CREATE INDEX deploys_by_age ON deploys (created_at, id);
 
 -- One row per tenant of a deploy: the header of its stream, its lease, and the fold of its stream.
 CREATE TABLE tenants (

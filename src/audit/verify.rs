@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::base::{Code, DeployId, Digest, Seq, TenantId};
-use crate::log::{DeployRow, Log, LogError, RawStream, TenantQuery};
+use crate::base::{Code, DeployId, Digest, Seq, TenantId, Timestamp};
+use crate::log::{DeployRow, Log, LogError, RawStream, TenantQuery, TenantRecord};
 use crate::saga::chain;
 use crate::saga::deploy::DeployState;
-use crate::saga::event::{DeployEvent, Event, Recorded, StreamId, TenantEvent};
+use crate::saga::event::{DeployEvent, Event, Previous, Recorded, StreamId, TenantEvent};
 use crate::saga::plan::Plan;
+use crate::saga::summary::Place;
 use crate::saga::tenant::TenantState;
 
 /// Something that does not hold.
@@ -66,7 +67,8 @@ pub async fn verify(log: &dyn Log, deploy: DeployId) -> Result<Report, LogError>
     let blobs = check.blobs(log, &walked).await?;
     check.fold_all(&row, &raw, &walked, &blobs);
     check.seal(&row, &raw, &walked);
-    check.created(log, &row, &walked).await?;
+    check.created(log, &row, &raw, &walked).await?;
+    check.among_others(log, &row, &raw, &walked, &blobs).await?;
     Ok(check.report)
 }
 
@@ -100,9 +102,12 @@ impl Check {
         let mut end = None;
         for raw in &stream.events {
             self.report.events += 1;
-            while expected < raw.seq {
-                self.find(Code::EventMissing, tenant, Some(expected), "this event is not there any more");
-                expected = expected.next();
+            if expected < raw.seq {
+                let message = match raw.seq.0 - expected.0 {
+                    1 => "this event is not there any more".to_owned(),
+                    n => format!("this event and {} after it are not there any more", n - 1),
+                };
+                self.find(Code::EventMissing, tenant, Some(expected), message);
                 head = None;
             }
             let recorded = serde_json::from_str::<Recorded>(&raw.body);
@@ -208,7 +213,13 @@ impl Check {
     }
 
     /// The fleet and the list of tenants that the deploy was created with.
-    async fn created(&mut self, log: &dyn Log, row: &DeployRow, walked: &[Walked]) -> Result<(), LogError> {
+    async fn created(
+        &mut self,
+        log: &dyn Log,
+        row: &DeployRow,
+        raw: &[RawStream],
+        walked: &[Walked],
+    ) -> Result<(), LogError> {
         let Some(Event::Deploy(DeployEvent::DeployCreated { tenants, fleet, .. })) =
             walked.first().and_then(|own| own.events.first())
         else {
@@ -216,6 +227,11 @@ impl Check {
         };
         if row.fleet != *fleet {
             let message = format!("the deploy was created for fleet {fleet}, and its row says {}", row.fleet);
+            self.find(Code::ProjectionWrong, None, None, message);
+        }
+        let at = raw_first_at(raw);
+        if at.is_some_and(|at| at != row.created_at) {
+            let message = "the deploy's row gives another moment of its creation than its first event";
             self.find(Code::ProjectionWrong, None, None, message);
         }
         let everyone = TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX };
@@ -226,6 +242,80 @@ impl Check {
         }
         Ok(())
     }
+}
+
+impl Check {
+    /// Its place among the deploys of its fleet: the one that it was planned after must be there, as it was sealed, right before it.
+    /// And what the log remembers of its tenants must be what their streams lead to, where no later deploy has gone on from there.
+    async fn among_others(
+        &mut self,
+        log: &dyn Log,
+        row: &DeployRow,
+        raw: &[RawStream],
+        walked: &[Walked],
+        blobs: &BTreeMap<Digest, Vec<u8>>,
+    ) -> Result<(), LogError> {
+        let Some(Event::Deploy(DeployEvent::DeployCreated { fleet, previous, .. })) =
+            walked.first().and_then(|own| own.events.first())
+        else {
+            return Ok(());
+        };
+        let deploys = log.deploys(Some(fleet), usize::MAX).await?;
+        let Some(at) = deploys.iter().position(|of| of.id == row.id) else { return Ok(()) };
+        let before = deploys.get(at + 1).map(|of| Previous { deploy: of.id, seal: of.summary.seal });
+        let previous = previous.as_deref().copied();
+        if before != previous {
+            let name = |of: &Option<Previous>| of.map_or_else(|| "none".to_owned(), |of| of.deploy.to_string());
+            let message = if before.map(|of| of.deploy) == previous.map(|of| of.deploy) {
+                format!("deploy {}, which came before this one, is not as it was sealed then", name(&previous))
+            } else {
+                format!(
+                    "the fleet's deploy before this one was {}, and in the log it is {}",
+                    name(&previous),
+                    name(&before)
+                )
+            };
+            self.find(Code::DeployMissing, None, None, message);
+        }
+        if at == 0 {
+            let records = log.records(fleet).await?;
+            for (stream, of) in raw.iter().zip(walked).filter(|(_, of)| of.whole) {
+                let Some(tenant) = &stream.stream.tenant else { continue };
+                if let Some(message) = record_problem(records.get(tenant), of, blobs) {
+                    self.find(Code::ProjectionWrong, Some(tenant), None, message);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What does not fit between a tenant's stream and the record of which release it is on.
+fn record_problem(record: Option<&TenantRecord>, of: &Walked, blobs: &BTreeMap<Digest, Vec<u8>>) -> Option<String> {
+    let Some(record) = record else { return Some("the record of which release the tenant is on is gone".to_owned()) };
+    let events: Vec<&TenantEvent> = tenant_events(of).collect();
+    let Some(TenantEvent::TenantPlanned { plan, .. }) = events.first() else { return None };
+    let plan = Plan::from_bytes(blobs.get(plan)?).ok()?;
+    let fits = match TenantState::fold(&plan, events).ok()?.place(&plan) {
+        // Nothing was learnt here, so the record may say whatever it said before.
+        Place::Unchanged => true,
+        Place::Unknown => record.release.is_none(),
+        Place::At(release) => record.release == Some(release),
+    };
+    (!fits).then(|| "the record of which release the tenant is on does not say what its events say".to_owned())
+}
+
+fn tenant_events(of: &Walked) -> impl Iterator<Item = &TenantEvent> {
+    of.events.iter().filter_map(|event| match event {
+        Event::Tenant(event) => Some(event),
+        Event::Deploy(_) => None,
+    })
+}
+
+/// When the deploy's first event was written.
+fn raw_first_at(raw: &[RawStream]) -> Option<Timestamp> {
+    let first = raw.first()?.events.first()?;
+    serde_json::from_str::<Recorded>(&first.body).ok().map(|recorded| recorded.at)
 }
 
 type Problem = (Code, Option<Seq>, String);
@@ -245,11 +335,7 @@ fn deploy_problem(row: &DeployRow, of: &Walked) -> Option<Problem> {
 }
 
 fn tenant_problem(stream: &RawStream, of: &Walked, blobs: &BTreeMap<Digest, Vec<u8>>) -> Option<Problem> {
-    let own = of.events.iter().filter_map(|event| match event {
-        Event::Tenant(event) => Some(event),
-        Event::Deploy(_) => None,
-    });
-    let events: Vec<&TenantEvent> = own.collect();
+    let events: Vec<&TenantEvent> = tenant_events(of).collect();
     let Some(TenantEvent::TenantPlanned { plan, .. }) = events.first() else {
         return Some((Code::IllegalEvent, Some(Seq(1)), "the stream does not begin with tenant_planned".to_owned()));
     };

@@ -109,6 +109,8 @@ codes! {
     SealBroken = 704, "A finished deploy is not the one that was sealed";
     ProjectionWrong = 705, "A summary table disagrees with the events";
     BlobAltered = 706, "A stored file does not have its digest";
+    DeployMissing = 707, "A deploy is missing from the log";
+    LogUnreadable = 708, "A part of the log cannot be read";
 }
 
 impl fmt::Display for Code {

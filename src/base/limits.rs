@@ -63,6 +63,10 @@ pub const PREPARE_REFUSALS_MAX: usize = 1_000;
 /// Starts of one step on one tenant, retries after crashes included; beyond it the step has failed.
 pub const STARTS_PER_STEP_MAX: u32 = 100;
 
+/// Looks for evidence that may find an earlier session at work, before a human is asked what holds the tenant. With pauses that grow to
+/// half a minute they span more than the quarter of an hour that a statement is given by default.
+pub const LOOKS_WHILE_HELD_MAX: u32 = 60;
+
 /// Drivers of one engine that may panic before it stops: a defect that comes back is not driven round and round.
 pub const PANICS_MAX: u32 = 3;
 
@@ -74,6 +78,10 @@ pub const SOURCE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How soon a source may be read again because a password was missing from the last reading.
 pub const SOURCE_REREAD_MIN: Duration = Duration::from_secs(10);
+
+/// How soon a source may be read again because a password from the last reading was refused: a wrong one must not be asked for over and
+/// over, and one that was changed a moment ago must be found.
+pub const SOURCE_REREAD_REFUSED_MIN: Duration = Duration::from_secs(1);
 
 /// Bytes of a selector.
 pub const SELECTOR_BYTES_MAX: usize = 64 * 1024;

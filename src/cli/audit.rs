@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::context::{Context, Creates, tenant_id};
 use super::output::{Exit, Failure, count, table};
-use crate::audit::{Report, account, timeline, verify};
-use crate::base::DeployId;
+use crate::audit::{Finding, Report, account, timeline, verify};
+use crate::base::{Code, DeployId};
 use crate::log::LogError;
 
 /// Deploys verified when none is named.
@@ -72,7 +72,16 @@ async fn check(context: &Context, named: Option<&str>) -> Result<Exit, Failure> 
     };
     let mut reports = Vec::with_capacity(deploys.len());
     for deploy in deploys {
-        reports.push((deploy, verify(&*log, deploy).await?));
+        // One deploy that cannot be read must not keep the others from being looked at.
+        let report = match verify(&*log, deploy).await {
+            Err(LogError::Corrupt { place, reason }) => {
+                let message = format!("{place}: {reason}");
+                let finding = Finding { code: Code::LogUnreadable, deploy, tenant: None, seq: None, message };
+                Report { findings: vec![finding], ..Report::default() }
+            }
+            report => report?,
+        };
+        reports.push((deploy, report));
     }
     let whole = reports.iter().all(|(_, report)| report.findings.is_empty());
     let answer: Vec<_> = reports.iter().map(|(deploy, report)| json!({ "deploy": deploy, "report": report })).collect();

@@ -66,6 +66,8 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
         match create(&*log, found, Trigger::Command).await {
             // Somebody was quicker, between our look and our write.
             Err(EngineError::Create(CreateError::FleetBusy { .. })) if args.wait => {}
+            // Somebody's deploy has come and gone meanwhile: what was seen of the tenants is no longer so, and is looked at again.
+            Err(EngineError::Create(CreateError::FleetMoved { .. })) => {}
             Err(error) => return Err(error.into()),
             Ok(deploy) => return drive(context, &log, deploy, Tells::All).await,
         }

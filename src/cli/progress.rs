@@ -284,7 +284,7 @@ fn next(account: &Account) -> Option<String> {
     let irreversible = account.failures.iter().all(|group| group.code == Code::Irreversible);
     match account.outcome {
         None if stuck && irreversible => Some(format!(
-            "leave it in effect: windlass resolve TENANT (or --all --yes) --as applied --deploy {id} --reason …"
+            "leave it in effect, in one tenant or in all that are stuck over it: windlass resolve --all --yes --as applied --deploy {id} --reason …"
         )),
         None if stuck => Some(format!(
             "mend what the message says, then: windlass retry {id}; or settle it: windlass resolve TENANT --as undone|applied --deploy {id} --reason …"

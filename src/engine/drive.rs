@@ -18,9 +18,9 @@ use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
 use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent};
 use crate::saga::failure::{ErrorClass, Failure, Retry};
 use crate::saga::plan::{Plan, PlannedStep, UndoSource};
-use crate::saga::retry::Tried;
+use crate::saga::retry::{Tried, waits_for_predecessor};
 use crate::saga::summary::TenantStatus;
-use crate::saga::tenant::{Action, TenantState};
+use crate::saga::tenant::{Action, Looks, TenantState};
 use crate::step::{Afterwards, Scripts, Seen, StepContext, StepKind, Trouble, Undoing, kind};
 use crate::tenant::{Opening, Outcome};
 
@@ -232,7 +232,7 @@ impl Driver {
         match self.look(step, half).await {
             Ok(Seen::NotApplied) => self.failed(step, half, attempt, failure),
             Ok(Seen::Applied) => self.record(succeeded(step, half, Evidence { probed: true, ..Evidence::default() })),
-            Err(trouble) => self.in_doubt(step, half, Attempt(0), trouble.failure),
+            Err(trouble) => self.in_doubt(step, half, Looks::default(), trouble.failure),
         }
     }
 
@@ -274,7 +274,7 @@ impl Driver {
         &mut self,
         step: &PlannedStep,
         half: Half,
-        looks: Attempt,
+        looks: Looks,
         not_before: Timestamp,
     ) -> Result<Flow, LogError> {
         if not_before > self.shared.log.clock().now() {
@@ -303,9 +303,11 @@ impl Driver {
         self.record(TenantEvent::StepProbed { step: step.id.clone(), half, found })
     }
 
-    fn in_doubt(&mut self, step: &PlannedStep, half: Half, looks: Attempt, failure: Failure) -> Result<Flow, LogError> {
+    fn in_doubt(&mut self, step: &PlannedStep, half: Half, looks: Looks, failure: Failure) -> Result<Flow, LogError> {
         self.session = None;
-        let pause = self.shared.workflow.on_failure.retry.pause_of_look(&failure, self.tried(step, looks.next()));
+        let looks = looks.after(&failure);
+        let alike = if waits_for_predecessor(&failure) { looks.held } else { looks.counted };
+        let pause = self.shared.workflow.on_failure.retry.pause_of_look(&failure, self.tried(step, alike));
         let retry = self.after(pause);
         let failure = match retry {
             Retry::At(_) => failure,

@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::base::limits::{SURVEY_LOCK_TIMEOUT, SURVEY_STATEMENT_TIMEOUT};
 use crate::base::{Code, Coded as _};
-use crate::fleet::{SecretResolver, ServerBudgets, Tenant};
+use crate::fleet::{ResolvedUrl, SecretResolver, ServerBudgets, Tenant};
 use crate::saga::failure::ErrorClass;
 use crate::tenant::{Conn, Opening, Session, SessionError, Survey, Surveying};
 
@@ -42,18 +42,21 @@ impl RealGateway {
         Self { resolver, budgets }
     }
 
-    async fn conn(&self, tenant: &Tenant) -> Result<(Conn, OwnedSemaphorePermit), SessionError> {
-        let url = self.resolver.resolve(tenant).await.map_err(|error| {
+    async fn url(&self, tenant: &Tenant) -> Result<ResolvedUrl, SessionError> {
+        self.resolver.resolve(tenant).await.map_err(|error| {
             // Nothing about the tenant: a variable, a file or the catalog of this machine is not there now. It may be in a moment,
             // and must not lower the fleet before that was tried.
             SessionError::no_effect(&tenant.id, ErrorClass::Transient, error.code(), error.to_string())
-        })?;
-        let permit = self.budgets.acquire(&url.server()).await;
-        Ok((Conn::new(tenant.id.clone(), url), permit))
+        })
     }
 
-    async fn open_once(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
-        let (conn, permit) = self.conn(tenant).await?;
+    async fn conn(&self, tenant: &Tenant, url: ResolvedUrl) -> (Conn, OwnedSemaphorePermit) {
+        let permit = self.budgets.acquire(&url.server()).await;
+        (Conn::new(tenant.id.clone(), url), permit)
+    }
+
+    async fn open_at(&self, tenant: &Tenant, url: ResolvedUrl, opening: &Opening) -> Result<OpenSession, SessionError> {
+        let (conn, permit) = self.conn(tenant, url).await;
         let session = crate::tenant::open(&conn, opening).await?;
         Ok(OpenSession { session, permit: Some(permit) })
     }
@@ -62,7 +65,8 @@ impl RealGateway {
 #[async_trait]
 impl Gateway for RealGateway {
     async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError> {
-        let (conn, _permit) = self.conn(tenant).await?;
+        let url = self.url(tenant).await?;
+        let (conn, _permit) = self.conn(tenant, url).await;
         let surveying = Surveying {
             lock_timeout: SURVEY_LOCK_TIMEOUT,
             statement_timeout: SURVEY_STATEMENT_TIMEOUT,
@@ -72,10 +76,14 @@ impl Gateway for RealGateway {
     }
 
     async fn open(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
-        match self.open_once(tenant, opening).await {
-            // The catalog's password was changed while the deploy ran: nothing has been done with the old one.
-            Err(error) if error.failure.code == Code::TenantDenied && self.resolver.refused(tenant).await => {
-                self.open_once(tenant, opening).await
+        let url = self.url(tenant).await?;
+        match self.open_at(tenant, url.clone(), opening).await {
+            Err(error) if error.failure.code == Code::TenantDenied => {
+                // A password may have been changed while the deploy ran: nothing has been done with the old one.
+                match self.resolver.other_than(tenant, &url).await {
+                    Some(url) => self.open_at(tenant, url, opening).await,
+                    None => Err(error),
+                }
             }
             result => result,
         }

@@ -91,7 +91,9 @@ impl Hands {
     fn settle(&mut self, ended: Result<(Id, Result<LetGo, LogError>), JoinError>) -> Result<Ended, LogError> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((tenant, epoch)) = self.of.remove(&id) else { return Ok(Ended::Lost) };
-        self.leases.held().remove(&tenant);
+        // A driver says farewell to its session after it has given its lease back: by now the tenant may be in hand again, under
+        // another epoch.
+        self.leases.held().retain(|held, (under, _)| *held != tenant || *under != epoch);
         let lost = |hands: &mut Self| {
             hands.orphans.push((tenant.clone(), epoch));
             Ended::Lost
@@ -115,11 +117,12 @@ impl Hands {
         }
     }
 
-    /// Gives back what has no driver any more. A log that is busy is asked again later; any other refusal leaves it to time.
+    /// Gives back what has no driver any more. What the log refuses is tried again: nobody hands us what is still under our name.
     pub(super) async fn give_back(&mut self) {
         for (tenant, epoch) in std::mem::take(&mut self.orphans) {
             let stream = StreamId::tenant(self.leases.deploy, tenant.clone());
-            if let Err(LogError::Busy { .. }) = self.leases.log.release(&stream, epoch).await {
+            if let Err(error) = self.leases.log.release(&stream, epoch).await {
+                tracing::warn!(%tenant, %error, "the lease is not given back yet");
                 self.orphans.push((tenant, epoch));
             }
         }

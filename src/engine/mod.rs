@@ -1,6 +1,6 @@
 //! Drives: decide, append, act, append. Recovery is the same loop.
 //!
-//! [`prepare`] looks at every tenant that a release would change and freezes their plans; nothing is touched by it. [`Engine::run`]
+//! [`prepare()`] looks at every tenant that a release would change and freezes their plans; nothing is touched by it. [`Engine::run`]
 //! takes a deploy that is in the log to its end, whoever created it and whoever began it.
 
 mod drive;

@@ -39,7 +39,7 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
         }
         let cause = Cause::Operator { actor: word.actor.clone(), reason: word.reason.clone() };
         let event = DeployEvent::DirectionSet { direction: Direction::Unwind, cause };
-        if append_to_deploy(log, deploy, &word.by, &state, vec![event]).await? {
+        if append_to_deploy(log, deploy, &word.by, &state, vec![event]).await?.is_some() {
             return Ok(true);
         }
     }

@@ -17,7 +17,7 @@ use crate::fleet::{Engine as Database, Tenant};
 use crate::log::{Blob, Log, LogError, NewDeploy, NewTenant, TenantRecord};
 use crate::release::{Dialect, Migration, Release, Undo, review};
 use crate::saga::chain::tenants_digest;
-use crate::saga::event::{Actor, DeployEvent, TenantEvent, TenantOutcome, Trigger};
+use crate::saga::event::{Actor, DeployEvent, Previous, TenantEvent, TenantOutcome, Trigger};
 use crate::saga::plan::{Plan, UndoSource};
 use crate::saga::summary::Place;
 use crate::saga::tenant::TenantState;
@@ -79,6 +79,7 @@ pub struct Prepared {
     /// The tenants, in their order.
     pub tenants: Vec<PreparedTenant>,
     pub(super) waves: Vec<u32>,
+    pub(super) previous: Option<Previous>,
     /// Tenants that a rollback passes over although the deploy has changed them: a human decided to leave them as they are.
     pub left_by_hand: Vec<TenantId>,
     /// The release that tenants are on afterwards; none after a rollback, which leads back to whatever was there.
@@ -133,6 +134,23 @@ impl Standing {
     }
 }
 
+/// What the log knew of a fleet when a deploy of it was begun to be prepared.
+pub(super) struct Known {
+    /// The newest deploy. Should there be a newer one when this one is created, the tenants may have been changed since they were
+    /// looked at, and the log refuses.
+    previous: Option<Previous>,
+    pub(super) records: BTreeMap<TenantId, TenantRecord>,
+}
+
+impl Known {
+    /// The newest deploy first: what is read after it can only be newer.
+    pub(super) async fn read(log: &dyn Log, fleet: &str) -> Result<Self, LogError> {
+        let newest = log.deploys(Some(fleet), 1).await?.pop();
+        let previous = newest.map(|row| Previous { deploy: row.id, seal: row.summary.seal });
+        Ok(Self { previous, records: log.records(fleet).await? })
+    }
+}
+
 /// Looks at every tenant that the release would change, and freezes the plans.
 pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> Result<Prepared, EngineError> {
     request.workflow.supported()?;
@@ -140,8 +158,8 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     for dialect in request.tenants.iter().filter_map(|tenant| dialect(tenant.target.engine)).collect::<BTreeSet<_>>() {
         review(&request.release, dialect)?;
     }
-    let records = log.records(&request.fleet).await?;
-    let standings = look_at_all(log, gateway, &request, &records).await?;
+    let known = Known::read(log, &request.fleet).await?;
+    let standings = look_at_all(log, gateway, &request, &known.records).await?;
     let mut refusals = Vec::new();
     let mut tenants = Vec::with_capacity(standings.len());
     for (tenant, standing) in standings {
@@ -166,7 +184,7 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     let seen = if all_asked { Seen::Fleet } else { Seen::Part };
     refuse_lost_log(log, &request.disowned, seen, tenants.iter().map(|(_, standing, _)| standing)).await?;
     let arrives_at = Digest::of(&request.release.to_bytes()?);
-    freeze(request, tenants, &records, Some(arrives_at))
+    freeze(request, tenants, &known, Some(arrives_at))
 }
 
 pub(super) fn refused(mut refusals: Vec<Refusal>, of: usize) -> EngineError {
@@ -396,7 +414,7 @@ pub(super) async fn refuse_lost_log(
 pub(super) fn freeze(
     request: Request,
     standings: Standings,
-    records: &BTreeMap<TenantId, TenantRecord>,
+    known: &Known,
     arrives_at: Option<Digest>,
 ) -> Result<Prepared, EngineError> {
     let all: Vec<&Tenant> = standings.iter().map(|(tenant, _, _)| tenant).collect();
@@ -409,8 +427,9 @@ pub(super) fn freeze(
             let plan =
                 expand(&request.workflow, &Expand { stage: 0, in_force, pending: &pending, release: arrives_at })?;
             let fence = standing.survey.as_ref().and_then(|survey| survey.fence.as_ref());
-            let epoch =
-                fence.map_or(Epoch(0), |mark| mark.epoch).max(records.get(&tenant.id).map_or(Epoch(0), |of| of.epoch));
+            let epoch = fence
+                .map_or(Epoch(0), |mark| mark.epoch)
+                .max(known.records.get(&tenant.id).map_or(Epoch(0), |of| of.epoch));
             Ok(PreparedTenant { tenant, survey: standing.survey, pending, plan, waves, epoch, from: standing.release })
         })
         .collect::<Result<Vec<_>, EngineError>>()?;
@@ -422,6 +441,7 @@ pub(super) fn freeze(
         workflow_text,
         tenants,
         waves: counts,
+        previous: known.previous,
         left_by_hand: Vec::new(),
         arrives_at,
     })
@@ -474,6 +494,7 @@ impl Prepared {
             waves: self.waves,
             trigger,
             actor,
+            previous: self.previous.map(Box::new),
         };
         let blobs = [release, workflow].into_iter().chain(plans.into_values()).collect();
         Ok(NewDeploy { id, fleet: self.fleet, created, blobs, tenants, by })

@@ -8,7 +8,7 @@ use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::lost::Seen;
 use super::operate::fold;
-use super::prepare::{Prepared, Request, Standing, dialect, freeze, refuse_lost_log, refused};
+use super::prepare::{Known, Prepared, Request, Standing, dialect, freeze, refuse_lost_log, refused};
 use super::run::deploy_events;
 use crate::base::{Code, DeployId, TenantId};
 use crate::fleet::Tenant;
@@ -30,6 +30,7 @@ pub async fn prepare_rollback(
     of: DeployId,
 ) -> Result<Prepared, EngineError> {
     request.workflow.supported()?;
+    let known = Known::read(log, &request.fleet).await?;
     request.release = finished_release(log, of).await?;
     let fleet: BTreeMap<TenantId, Tenant> =
         request.tenants.drain(..).map(|tenant| (tenant.id.clone(), tenant)).collect();
@@ -66,7 +67,6 @@ pub async fn prepare_rollback(
     for dialect in undoing.iter().filter_map(|(tenant, _)| dialect(tenant.target.engine)).collect::<BTreeSet<_>>() {
         review(&request.release, dialect)?;
     }
-    let records = log.records(&request.fleet).await?;
     let total = undoing.len() + refusals.len();
     let looked = stream::iter(undoing)
         .map(|(tenant, pending)| async move {
@@ -95,7 +95,7 @@ pub async fn prepare_rollback(
     }
     tenants.sort_by(|(a, ..), (b, ..)| a.id.cmp(&b.id));
     refuse_lost_log(log, &request.disowned, Seen::Part, tenants.iter().map(|(_, standing, _)| standing)).await?;
-    Ok(Prepared { left_by_hand, ..freeze(request, tenants, &records, None)? })
+    Ok(Prepared { left_by_hand, ..freeze(request, tenants, &known, None)? })
 }
 
 async fn finished_release(log: &dyn Log, of: DeployId) -> Result<Release, EngineError> {

@@ -209,12 +209,13 @@ impl Engine {
         hands: &mut Hands,
     ) -> Result<Ending, EngineError> {
         let mut look = Look::default();
+        let mut known = None;
         let mut panics = 0;
         loop {
             let decided = look.is_due();
             if decided {
                 let began = Instant::now();
-                match self.decide(shared, deploy, hands.is_empty()).await {
+                match self.decide(shared, deploy, &mut known, hands.is_empty()).await {
                     Ok(Some(ending)) => return Ok(ending),
                     Ok(None) => {}
                     Err(error) => wait_if_busy(error)?,
@@ -232,7 +233,8 @@ impl Engine {
                 look.now();
                 continue;
             }
-            let wake = if starved && hands.is_empty() { self.next_try(deploy).await? } else { look.at };
+            let room = hands.len() < self.settings.concurrency;
+            let wake = if starved && room { self.next_try(deploy).await? } else { look.at };
             tokio::select! {
                 Some(ended) = hands.ended(), if !hands.is_empty() => {
                     let mut next = Some(ended);
@@ -294,14 +296,25 @@ impl Engine {
     /// Stream, census and heads are read one after the other, and others write meanwhile. An append says which end of the stream it
     /// was decided on and is refused if there is a later one; what is put together from several readings and does not fit is put
     /// together again, and counts as damage only when it stays so.
-    async fn decide(&self, shared: &Shared, deploy: DeployId, idle: bool) -> Result<Option<Ending>, EngineError> {
+    ///
+    /// `known` is the fold as far as it was read: a stream that has not grown since is not read again.
+    async fn decide(
+        &self,
+        shared: &Shared,
+        deploy: DeployId,
+        known: &mut Option<DeployState>,
+        idle: bool,
+    ) -> Result<Option<Ending>, EngineError> {
         let mut misfits = 0;
         loop {
-            let state = DeployState::fold(&deploy_events(&*self.log, deploy).await?)?;
+            let state = self.fold(deploy, known.take()).await?;
             shared.see(state.summary().clone());
             let census = self.log.census(deploy).await?;
             let events = match state.next(&census, &shared.workflow.on_failure) {
-                Decision::Wait => return Ok(None),
+                Decision::Wait => {
+                    *known = Some(state);
+                    return Ok(None);
+                }
                 Decision::WaitForHuman => return Ok(idle.then_some(Ending::Waiting)),
                 Decision::Rest => return Ok(state.summary().outcome.map(Ending::Finished)),
                 Decision::Append(event) => self.with_seal(deploy, &state, *event).await?,
@@ -312,7 +325,7 @@ impl Engine {
                     if matches!(events[..], [DeployEvent::DeployFinished { .. }, ..]) {
                         point(Point::BeforeFinish);
                     }
-                    append_to_deploy(&*self.log, deploy, &self.worker, &state, events).await?;
+                    *known = append_to_deploy(&*self.log, deploy, &self.worker, &state, events).await?;
                 }
                 Err(reason) => {
                     misfits += 1;
@@ -322,6 +335,14 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// The deploy's stream, folded; read only where it has grown since it was.
+    async fn fold(&self, deploy: DeployId, known: Option<DeployState>) -> Result<DeployState, EngineError> {
+        match known {
+            Some(state) if state.seq() == self.log.deploy(deploy).await?.last_seq => Ok(state),
+            _ => Ok(DeployState::fold(&deploy_events(&*self.log, deploy).await?)?),
         }
     }
 
@@ -385,7 +406,8 @@ impl Look {
     }
 
     fn done(&mut self, took: Duration) {
-        self.at = Instant::now() + POLL.max(took * Self::SHARE);
+        // Not longer than a lease, whatever it took: a log that was busy for its whole limit says nothing of the next time.
+        self.at = Instant::now() + (took * Self::SHARE).clamp(POLL, LEASE);
     }
 }
 
@@ -421,14 +443,14 @@ pub(super) async fn deploy_events(log: &dyn Log, deploy: DeployId) -> Result<Vec
     Ok(events.into_iter().filter_map(|recorded| own(recorded.event)).collect())
 }
 
-/// Appends to a deploy's own stream, if nothing has been appended since `state`; `false` if something has.
+/// Appends to a deploy's own stream, if nothing has been appended since `state`, and gives the state after it; none if something has.
 pub(super) async fn append_to_deploy(
     log: &dyn Log,
     deploy: DeployId,
     by: &WorkerId,
     state: &DeployState,
     events: Vec<DeployEvent>,
-) -> Result<bool, EngineError> {
+) -> Result<Option<DeployState>, EngineError> {
     let mut after = state.clone();
     events.iter().try_for_each(|event| after.apply(event))?;
     point(Point::BeforeAppend);
@@ -445,9 +467,9 @@ pub(super) async fn append_to_deploy(
     match log.append(append).await {
         Ok(_) => {
             point(Point::AfterAppend);
-            Ok(true)
+            Ok(Some(after))
         }
         Err(AppendError::Log(error)) => Err(error.into()),
-        Err(_) => Ok(false),
+        Err(_) => Ok(None),
     }
 }

@@ -77,9 +77,9 @@ pub trait SourceSecrets: Send + Sync {
     /// WL0003 when the source gives none for this tenant (any more); WL0204 when it cannot be read.
     async fn password(&self, tenant: &TenantId) -> Result<Secret, FleetError>;
 
-    /// The database refused what [`SourceSecrets::password`] gave: it may have been changed since. Whether asking again asks the
-    /// source again.
-    async fn refused(&self, tenant: &TenantId) -> bool;
+    /// The database has refused a password that was given: it may have been changed since. What is given from now on is read anew
+    /// where that has not been done just now. A source that cannot be read leaves things as they are.
+    async fn read_again(&self);
 }
 
 /// Where `${env:NAME}` is looked up.
@@ -108,7 +108,7 @@ impl Variables {
 }
 
 /// Turns templates into URLs, at the moment of use. Variables and files are read anew each time; what the fleet's source gives is
-/// kept in memory, and read anew where it is refused ([`SecretResolver::refused`]).
+/// kept in memory, and read anew where it is refused ([`SecretResolver::other_than`]).
 #[derive(Clone, Default)]
 pub struct SecretResolver {
     variables: Variables,
@@ -144,12 +144,15 @@ impl SecretResolver {
         tenant.target.url.resolve(&subject, &tenant.target, self).await
     }
 
-    /// The tenant's database has refused the credentials. `true` where resolving again may give others.
-    pub async fn refused(&self, tenant: &Tenant) -> bool {
-        match &self.source {
-            Some(source) if tenant.target.url.asks_source() => source.refused(&tenant.id).await,
-            _ => false,
+    /// The tenant's database has refused the credentials in `refused`. The URL with others, where there are others by now: that is
+    /// so for each of many tenants that were refused at once, although only the first of them makes the source be read.
+    pub async fn other_than(&self, tenant: &Tenant, refused: &ResolvedUrl) -> Option<ResolvedUrl> {
+        if tenant.target.url.asks_source()
+            && let Some(source) = &self.source
+        {
+            source.read_again().await;
         }
+        self.resolve(tenant).await.ok().filter(|url| url.expose() != refused.expose())
     }
 
     /// The values of those references that `wanted` says yes to.

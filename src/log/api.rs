@@ -290,7 +290,7 @@ pub trait Log: Send + Sync {
     /// A deploy's header.
     async fn deploy(&self, deploy: DeployId) -> Result<DeployRow, LogError>;
 
-    /// The newest deploys first, of one fleet or of all.
+    /// The newest deploys first, by the order in which they were created and not by any clock; of one fleet or of all.
     async fn deploys(&self, fleet: Option<&str>, limit: usize) -> Result<Vec<DeployRow>, LogError>;
 
     /// Tenants of a deploy, in its order.

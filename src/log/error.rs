@@ -172,6 +172,14 @@ pub enum CreateError {
         /// The deploy that is under way.
         deploy: DeployId,
     },
+    /// Another deploy of the fleet has come and gone since this one was planned: its plans may be for tenants that are otherwise now.
+    #[error("fleet {fleet} has been deployed to since this deploy was planned{}. Nothing was started", .newest.map(|of| format!(", by {of}")).unwrap_or_default())]
+    FleetMoved {
+        /// Which fleet.
+        fleet: String,
+        /// Its newest deploy.
+        newest: Option<DeployId>,
+    },
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -180,7 +188,7 @@ pub enum CreateError {
 impl Coded for CreateError {
     fn code(&self) -> Code {
         match self {
-            CreateError::FleetBusy { .. } => Code::FleetBusy,
+            CreateError::FleetBusy { .. } | CreateError::FleetMoved { .. } => Code::FleetBusy,
             CreateError::Log(error) => error.code(),
         }
     }
@@ -188,6 +196,7 @@ impl Coded for CreateError {
     fn next(&self) -> Option<String> {
         match self {
             CreateError::FleetBusy { deploy, .. } => Some(format!("windlass resume {deploy}")),
+            CreateError::FleetMoved { .. } => Some("windlass plan".to_owned()),
             CreateError::Log(error) => error.next(),
         }
     }

@@ -32,6 +32,8 @@ struct State {
 }
 
 struct Deploy {
+    /// How many there were before it.
+    number: usize,
     row: DeployRow,
     hash: Digest,
     events: Vec<RawEvent>,
@@ -76,6 +78,9 @@ impl State {
         if self.deploys.contains_key(&new.id) {
             return Err(rules::already_there(new.id).into());
         }
+        let of_fleet = self.deploys.values().filter(|deploy| deploy.row.fleet == new.fleet);
+        let newest = of_fleet.max_by_key(|deploy| deploy.number).map(|deploy| (deploy.row.id, &deploy.row.summary));
+        rules::follows(&new, rules::previous(newest))?;
         let own = StreamId::deploy(new.id);
         let mut head = Head::genesis(&own);
         let first = [Event::Deploy(new.created)];
@@ -84,6 +89,7 @@ impl State {
         rules::fold(&mut summary, &first);
         let (id, fleet, last_seq) = (new.id, new.fleet, head.last_seq);
         let mut deploy = Deploy {
+            number: self.deploys.len(),
             row: DeployRow { id, fleet, created_at: now, last_seq, summary },
             hash: head.hash,
             events,
@@ -402,9 +408,9 @@ impl Log for MemoryLog {
     async fn deploys(&self, fleet: Option<&str>, limit: usize) -> Result<Vec<DeployRow>, LogError> {
         let state = self.state();
         let of_fleet = |row: &&DeployRow| fleet.is_none_or(|fleet| row.fleet == fleet);
-        let mut rows: Vec<&DeployRow> = state.deploys.values().map(|deploy| &deploy.row).filter(of_fleet).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.id)));
-        Ok(rows.into_iter().take(limit).cloned().collect())
+        let mut deploys: Vec<&Deploy> = state.deploys.values().collect();
+        deploys.sort_by_key(|deploy| std::cmp::Reverse(deploy.number));
+        Ok(deploys.into_iter().map(|deploy| &deploy.row).filter(of_fleet).take(limit).cloned().collect())
     }
 
     async fn tenants(&self, deploy: DeployId, query: &TenantQuery) -> Result<Vec<TenantRow>, LogError> {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::api::{Append, NewDeploy, NewTenant, RawEvent, RawStream, TenantRecord};
-use super::error::{AppendError, LogError};
+use super::error::{AppendError, CreateError, LogError};
 use crate::base::limits::FLEET_TENANTS_MAX;
 use crate::base::{DeployId, Digest, Epoch, Seq, TenantId, Timestamp, WorkerId};
 use crate::saga::chain;
-use crate::saga::event::{DeployEvent, Event, Recorded, StreamId};
+use crate::saga::event::{DeployEvent, Event, Previous, Recorded, StreamId};
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 
 /// The end of a stream: how long it is, and the head of its chain.
@@ -154,6 +154,19 @@ pub(super) fn release_after(release: Option<Digest>, place: Place) -> Option<Dig
         Place::Unchanged => release,
         Place::Unknown => None,
         Place::At(digest) => Some(digest),
+    }
+}
+
+/// What a deploy that is created now is created after: the fleet's newest, given as its id and fold.
+pub(super) fn previous(newest: Option<(DeployId, &DeploySummary)>) -> Option<Previous> {
+    newest.map(|(deploy, summary)| Previous { deploy, seal: summary.seal })
+}
+
+/// Whether a new deploy was planned after the fleet's newest one, and not after an earlier one that has been overtaken.
+pub(super) fn follows(new: &NewDeploy, now: Option<Previous>) -> Result<(), CreateError> {
+    match &new.created {
+        DeployEvent::DeployCreated { previous, .. } if previous.as_deref() == now.as_ref() => Ok(()),
+        _ => Err(CreateError::FleetMoved { fleet: new.fleet.clone(), newest: now.map(|of| of.deploy) }),
     }
 }
 

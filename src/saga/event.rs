@@ -69,6 +69,15 @@ pub enum Trigger {
     },
 }
 
+/// The deploy before, as it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Which.
+    pub deploy: DeployId,
+    /// Its seal.
+    pub seal: Option<Digest>,
+}
+
 /// Which way a deploy goes. Written in the deploy's row too, because every start is conditional on it (promise P5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -173,6 +182,10 @@ pub enum DeployEvent {
         trigger: Trigger,
         /// Who.
         actor: Actor,
+        /// The fleet's deploy before this one, which this one was planned after; none for the first. It binds the deploys of a fleet
+        /// together, so that one that is taken out whole is missed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<Box<Previous>>,
     },
     /// The deploy has reached a stage; its waves open one by one.
     StageEntered {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::failure::{ErrorClass, Failure};
+use crate::base::limits::LOOKS_WHILE_HELD_MAX;
 use crate::base::{Attempt, Code, DeployId, Digest, StepId, TenantId};
 
 /// How often, and how far apart.
@@ -52,10 +53,14 @@ impl RetryPolicy {
         Some(self.after(tried))
     }
 
-    /// How long to wait before the next look for evidence; `None` where there is none.
+    /// How long to wait before the next look for evidence; `None` where there is none. `tried` counts the looks that failed like this
+    /// one.
     #[must_use]
     pub fn pause_of_look(&self, failure: &Failure, tried: Tried<'_>) -> Option<Duration> {
-        if waits_for_predecessor(failure) { Some(self.after(tried)) } else { self.pause(failure, tried) }
+        if waits_for_predecessor(failure) {
+            return (tried.attempt.0 < LOOKS_WHILE_HELD_MAX).then(|| self.after(tried));
+        }
+        self.pause(failure, tried)
     }
 
     fn after(&self, tried: Tried<'_>) -> Duration {
@@ -66,7 +71,7 @@ impl RetryPolicy {
 }
 
 /// Whether a failed look for evidence says nothing about the evidence: an earlier session still has the tenant to itself. Such a look
-/// does not count, however often it is repeated: what holds the tenant ends when its statement has had its time.
+/// does not count as a try: what holds the tenant ends when its statement has had its time. See [`LOOKS_WHILE_HELD_MAX`].
 #[must_use]
 pub fn waits_for_predecessor(failure: &Failure) -> bool {
     failure.class == ErrorClass::Transient && failure.code == Code::PredecessorAlive

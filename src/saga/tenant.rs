@@ -11,8 +11,8 @@ mod place;
 mod step;
 
 pub use self::next::Action;
-pub use self::step::StepState;
 use self::step::step_after;
+pub use self::step::{Looks, StepState};
 use super::event::{Cause, Half, Resolution, TenantEvent, TenantOutcome};
 use super::failure::Failure;
 use super::plan::{Plan, PlannedStep, UndoSource};

@@ -246,6 +246,47 @@ const TABLE: &[Tampering] = &[
         sql: "UPDATE deploys SET summary = json_set(summary, '$.seal', printf('%064d', 7)) WHERE key = 1",
         found: &[("WL0705", 1, None, None)],
     },
+    Tampering {
+        act: "a tenant's record put on another release",
+        sql: "UPDATE records SET release = zeroblob(32) WHERE tenant = 'bolt'",
+        found: &[("WL0705", 2, Some("bolt"), None)],
+    },
+    Tampering {
+        act: "a tenant's record deleted",
+        sql: "DELETE FROM records WHERE tenant = 'acme'",
+        found: &[("WL0705", 2, Some("acme"), None)],
+    },
+    Tampering {
+        act: "a whole deploy deleted",
+        sql: "DELETE FROM events WHERE deploy = 1; DELETE FROM tenants WHERE deploy = 1; DELETE FROM deploys WHERE key = 1",
+        found: &[("WL0707", 2, None, None)],
+    },
+    Tampering {
+        act: "two deploys exchanged",
+        sql: "PRAGMA foreign_keys = OFF; UPDATE deploys SET key = 3 WHERE key = 1; UPDATE events SET deploy = 3 WHERE deploy = 1; \
+              UPDATE tenants SET deploy = 3 WHERE deploy = 1",
+        found: &[("WL0707", 1, None, None), ("WL0707", 2, None, None)],
+    },
+    Tampering {
+        act: "a deploy made older",
+        sql: "UPDATE deploys SET created_at = created_at - 1 WHERE key = 1",
+        found: &[("WL0705", 1, None, None)],
+    },
+    Tampering {
+        act: "a status that there is not",
+        sql: "UPDATE tenants SET status = 'fine' WHERE key = 1",
+        found: &[("WL0708", 1, None, None)],
+    },
+    Tampering {
+        act: "an event moved to the end of time",
+        sql: "UPDATE events SET seq = 1000000000000 WHERE deploy = 1 AND tenant = 1 AND seq = 10",
+        found: &[("WL0702", 1, Some("acme"), Some(10))],
+    },
+    Tampering {
+        act: "an event given to a tenant that there is not",
+        sql: "INSERT INTO events (deploy, tenant, seq, body, hash) SELECT deploy, 77, 1, body, hash FROM events WHERE tenant = 1 AND seq = 1",
+        found: &[("WL0708", 1, None, None)],
+    },
 ];
 
 /// The finished project, and the ids of its two deploys.

@@ -3,54 +3,85 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::Source;
-use crate::base::limits::SOURCE_REREAD_MIN;
+use crate::base::limits::{SOURCE_REREAD_MIN, SOURCE_REREAD_REFUSED_MIN};
 use crate::base::{Clock, TenantId, Timestamp};
 use crate::fleet::error::{FleetError, Subject};
 use crate::fleet::secret::{Secret, SecretResolver, SourceSecrets};
 use crate::fleet::url::SourceUrl;
 
-/// Answers `${source}` by reading the source again: once, when the first password is asked for, and again when a tenant is
-/// missing from the last reading, for it may have been born since, or when its password is refused, for it may have been changed.
-/// Never more often than every [`SOURCE_REREAD_MIN`].
+/// Answers `${source}` by reading the source again: once, when the first password is asked for; again when a tenant is missing from
+/// the last reading, for it may have been born since, at most every [`SOURCE_REREAD_MIN`]; and again when a password is refused, for it
+/// may have been changed, at most every [`SOURCE_REREAD_REFUSED_MIN`].
+///
+/// A reading is given up only for a better one: a source that cannot be read now costs nobody the passwords that are known. And it is
+/// not asked at once by everyone who waits for it: its failure is theirs, too.
 pub struct RereadSource {
     source: Source,
     resolver: SecretResolver,
     base_dir: PathBuf,
     clock: Arc<dyn Clock>,
     /// Locked over a reading, so that many tenants asking at once read the source once.
-    last: Mutex<Option<Reading>>,
+    last: Mutex<Last>,
 }
 
-struct Reading {
-    at: Timestamp,
-    urls: BTreeMap<TenantId, SourceUrl>,
+#[derive(Default)]
+struct Last {
+    urls: Option<BTreeMap<TenantId, SourceUrl>>,
+    /// When the source was last asked.
+    at: Option<Timestamp>,
+    /// What came of it, where that was nothing.
+    trouble: Option<String>,
 }
 
 impl RereadSource {
     /// Will read `source` with the references that `resolver` knows. `base_dir` is the folder of the configuration.
     #[must_use]
     pub fn new(source: Source, resolver: SecretResolver, base_dir: PathBuf, clock: Arc<dyn Clock>) -> Self {
-        Self { source, resolver, base_dir, clock, last: Mutex::new(None) }
+        Self { source, resolver, base_dir, clock, last: Mutex::default() }
     }
 
     async fn url(&self, tenant: &TenantId) -> Result<Option<SourceUrl>, FleetError> {
         let mut last = self.last.lock().await;
-        let now = self.clock.now();
-        if let Some(reading) = &*last
-            && (reading.urls.contains_key(tenant) || reading.at.until(now) < SOURCE_REREAD_MIN)
-        {
-            return Ok(reading.urls.get(tenant).cloned());
+        if last.known(tenant).is_none() {
+            self.read(&mut last, SOURCE_REREAD_MIN).await;
         }
-        let rows = self.source.rows(&self.resolver, &self.base_dir).await?;
-        let urls: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id, row.url)).collect();
-        let url = urls.get(tenant).cloned();
-        *last = Some(Reading { at: now, urls });
-        Ok(url)
+        match (last.known(tenant), &last.trouble) {
+            (Some(url), _) => Ok(Some(url.clone())),
+            (None, None) => Ok(None),
+            (None, Some(reason)) => {
+                Err(FleetError::SourceFailed { from: self.source.to_string(), reason: reason.clone() })
+            }
+        }
+    }
+
+    /// Reads the source, unless it was asked within `apart`.
+    async fn read(&self, last: &mut Last, apart: Duration) {
+        let now = self.clock.now();
+        if last.at.is_some_and(|at| at.until(now) < apart) {
+            return;
+        }
+        match self.source.rows(&self.resolver, &self.base_dir).await {
+            Ok(rows) => {
+                last.urls = Some(rows.into_iter().map(|row| (row.id, row.url)).collect());
+                last.trouble = None;
+            }
+            Err(FleetError::SourceFailed { reason, .. }) => last.trouble = Some(reason),
+            Err(error) => last.trouble = Some(error.to_string()),
+        }
+        // Its end, not its beginning: where the source takes long to fail, those who waited for it must not ask it in turn.
+        last.at = Some(self.clock.now());
+    }
+}
+
+impl Last {
+    fn known(&self, tenant: &TenantId) -> Option<&SourceUrl> {
+        self.urls.as_ref().and_then(|urls| urls.get(tenant))
     }
 }
 
@@ -70,14 +101,8 @@ impl SourceSecrets for RereadSource {
         password.ok_or_else(|| gone(format!("{} gives no password for it any more", self.source)))
     }
 
-    async fn refused(&self, _tenant: &TenantId) -> bool {
+    async fn read_again(&self) {
         let mut last = self.last.lock().await;
-        let now = self.clock.now();
-        // A reading this young is as good as one of now; and many tenants refused at once read the source once.
-        let old = last.as_ref().is_some_and(|reading| reading.at.until(now) >= SOURCE_REREAD_MIN);
-        if old {
-            *last = None;
-        }
-        old
+        self.read(&mut last, SOURCE_REREAD_REFUSED_MIN).await;
     }
 }

@@ -4,7 +4,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::*;
-use crate::base::limits::SOURCE_REREAD_MIN;
+use crate::base::limits::{SOURCE_REREAD_MIN, SOURCE_REREAD_REFUSED_MIN};
 use crate::base::time::ManualClock;
 use crate::base::{Code, Coded as _, SystemClock, Timestamp};
 use crate::fleet::{Secret, SourceSecrets as _, Variables};
@@ -78,24 +78,33 @@ async fn a_clear_password_is_looked_up_again_and_a_tenant_born_later_is_found() 
 }
 
 #[tokio::test]
-async fn a_password_that_was_refused_is_read_anew_but_not_by_every_tenant_at_once() {
-    let dir = catalog(TENANTS).await;
+async fn tenants_that_are_refused_at_once_all_get_the_password_that_was_changed() {
+    let dir = catalog(
+        "CREATE TABLE tenants (id, url);
+         INSERT INTO tenants VALUES ('a', 'postgres://app:first@db/a'), ('b', 'postgres://app:first@db/b')",
+    )
+    .await;
     let source = query("SELECT id, url FROM tenants", None);
     let clock = Arc::new(ManualClock::at(Timestamp(0)));
     let secrets = Arc::new(RereadSource::new(source.clone(), resolver(), dir.path().to_owned(), clock.clone()));
-    let globex = read(&source, dir.path()).await.unwrap().remove(1);
+    let tenants = read(&source, dir.path()).await.unwrap();
     let resolver = resolver().with_source(secrets);
-    assert_eq!(resolver.resolve(&globex).await.unwrap().expose(), "postgres://app:hunter2@db/globex");
+    let (one, two) = (resolver.resolve(&tenants[0]).await.unwrap(), resolver.resolve(&tenants[1]).await.unwrap());
 
-    run(&dir, "UPDATE tenants SET url = 'postgres://app:r0tated@db/globex' WHERE id = 'globex'").await;
-    assert!(
-        !resolver.refused(&globex).await,
-        "the reading is fresh: the password is wrong, and asking again would not help"
-    );
+    run(&dir, "UPDATE tenants SET url = replace(url, 'first', 'second')").await;
+    assert!(resolver.other_than(&tenants[0], &one).await.is_none(), "the source was asked just now");
+    clock.advance(SOURCE_REREAD_REFUSED_MIN);
+    let now = resolver.other_than(&tenants[0], &one).await.unwrap();
+    assert_eq!(now.expose(), "postgres://app:second@db/a");
+    assert_eq!(resolver.other_than(&tenants[1], &two).await.unwrap().expose(), "postgres://app:second@db/b");
+    clock.advance(SOURCE_REREAD_REFUSED_MIN);
+    assert!(resolver.other_than(&tenants[0], &now).await.is_none(), "there is no other one");
+
+    // The catalog goes away: what is known is still given, and it is not asked by everyone.
+    std::fs::remove_file(dir.path().join("catalog.db")).unwrap();
     clock.advance(SOURCE_REREAD_MIN);
-    assert!(resolver.refused(&globex).await);
-    assert_eq!(resolver.resolve(&globex).await.unwrap().expose(), "postgres://app:r0tated@db/globex");
-    assert!(!resolver.refused(&globex).await);
+    assert!(resolver.other_than(&tenants[0], &now).await.is_none());
+    assert_eq!(resolver.resolve(&tenants[0]).await.unwrap().expose(), now.expose());
 }
 
 #[tokio::test]

@@ -16,9 +16,7 @@ impl SourceSecrets for Gives {
         Ok(self.0.clone())
     }
 
-    async fn refused(&self, _tenant: &TenantId) -> bool {
-        false
-    }
+    async fn read_again(&self) {}
 }
 
 fn resolver(variables: &[(&str, &str)]) -> SecretResolver {

@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::append::summary_text;
 use super::fault::Fault;
+use super::read;
 use super::rows::{self, EventColumns, SummaryColumns, json};
 use crate::base::{Digest, Epoch, Seq, TenantId, Timestamp};
 use crate::log::rules::{self, Head};
@@ -72,9 +73,14 @@ async fn refusal(connection: &mut SqliteConnection, new: &NewDeploy) -> Result<O
     }
     let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM deploys WHERE id = ?1)")
         .bind(new.id.to_string())
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await?;
-    Ok(known.then(|| rules::already_there(new.id).into()))
+    if known {
+        return Ok(Some(rules::already_there(new.id).into()));
+    }
+    let newest = read::deploys(connection, Some(&new.fleet), 1).await?.pop();
+    let newest = rules::previous(newest.as_ref().map(|row| (row.id, &row.summary)));
+    Ok(rules::follows(new, newest).err())
 }
 
 async fn insert_deploy(connection: &mut SqliteConnection, new: &NewDeploy, now: Timestamp) -> Result<i64, Fault> {

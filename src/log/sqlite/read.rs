@@ -38,6 +38,16 @@ pub(super) async fn raw(connection: &mut SqliteConnection, id: DeployId) -> Resu
         let events = events(connection, deploy.key, tenant.key).await?;
         streams.push(tenant_stream(id, tenant, events));
     }
+    let found = streams.iter().map(|stream| stream.events.len()).sum::<usize>();
+    let row = sqlx::query("SELECT count(*) AS events FROM events WHERE deploy = ?1")
+        .bind(deploy.key)
+        .fetch_one(connection)
+        .await?;
+    let stored: usize = rows::unsigned(&row, "events")?;
+    if stored != found {
+        let reason = format!("{} of its events belong to a tenant that it does not have", stored.abs_diff(found));
+        return Err(rules::corrupt(&StreamId::deploy(id).to_string(), reason).into());
+    }
     Ok(streams)
 }
 
@@ -105,7 +115,7 @@ pub(super) async fn tail(
 ) -> Result<Vec<TailEvent>, Fault> {
     let deploy = lease::deploy(connection, id).await?;
     let found = sqlx::query(
-        "SELECT e.position, e.body, t.tenant FROM events AS e LEFT JOIN tenants AS t ON t.key = e.tenant \
+        "SELECT e.position, e.body, e.tenant AS key, t.tenant FROM events AS e LEFT JOIN tenants AS t ON t.key = e.tenant \
          WHERE e.deploy = ?1 AND e.position > ?2 ORDER BY e.position LIMIT ?3",
     )
     .bind(deploy.key)
@@ -118,7 +128,7 @@ pub(super) async fn tail(
         let body: &str = row.try_get("body")?;
         let recorded = serde_json::from_str(body)
             .map_err(|error| rules::corrupt(&format!("position {position}"), format!("it does not parse: {error}")))?;
-        let of_tenant = row.try_get::<Option<&str>, _>("tenant")?.is_some();
+        let of_tenant = row.try_get::<i64, _>("key")? != EventColumns::OWN_STREAM;
         let tenant = of_tenant.then(|| rows::tenant_id(row)).transpose()?;
         Ok(TailEvent { position, stream: StreamId { deploy: id, tenant }, recorded })
     };
@@ -191,7 +201,7 @@ pub(super) async fn deploys(
     let found = sqlx::query(concat!(
         "SELECT ",
         deploy_columns!(),
-        " FROM deploys WHERE ?1 IS NULL OR fleet = ?1 ORDER BY created_at DESC, id DESC LIMIT ?2"
+        " FROM deploys WHERE ?1 IS NULL OR fleet = ?1 ORDER BY key DESC LIMIT ?2"
     ))
     .bind(fleet)
     .bind(rows::int(limit))

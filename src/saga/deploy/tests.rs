@@ -24,6 +24,7 @@ fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
         waves: waves.to_vec(),
         trigger: Trigger::Command,
         actor: operator(),
+        previous: None,
     }
 }
 

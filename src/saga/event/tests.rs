@@ -33,6 +33,7 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
         waves: vec![2, 1],
         trigger,
         actor: operator(),
+        previous: None,
     };
     let created_json = |trigger: &str| {
         format!(

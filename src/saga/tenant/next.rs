@@ -1,6 +1,6 @@
 //! What is to be done with a tenant next: the one place that decides.
 
-use super::{StepState, TenantState};
+use super::{Looks, StepState, TenantState};
 use crate::base::{Attempt, Code, Timestamp};
 use crate::saga::event::{Cause, Direction, Half, TenantOutcome};
 use crate::saga::plan::{Plan, PlannedStep, UndoSource};
@@ -15,7 +15,7 @@ pub enum Action<'p> {
         /// Its act or its undo.
         half: Half,
         /// How often evidence was looked for in vain.
-        looks: Attempt,
+        looks: Looks,
         /// Not before.
         not_before: Timestamp,
     },
@@ -99,7 +99,7 @@ impl TenantState {
     }
 
     fn doubt<'p>(&self, plan: &'p Plan) -> Option<Action<'p>> {
-        let at_once = (Attempt(0), Timestamp(0));
+        let at_once = (Looks::default(), Timestamp(0));
         self.steps.iter().zip(plan.steps()).find_map(|(state, step)| {
             let (half, (looks, not_before)) = match state {
                 StepState::Started { .. } => (Half::Act, at_once),

@@ -5,6 +5,28 @@ use crate::saga::event::{Evidence, Found, Half, Resolution, TenantEvent};
 use crate::saga::failure::{Failure, Retry};
 use crate::saga::retry::waits_for_predecessor;
 
+/// How often evidence was looked for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Looks {
+    /// Looks that failed over something that time need not mend: as many as there are tries.
+    pub counted: Attempt,
+    /// Looks that found an earlier session still at work there, which ends when its statement has had its time: more of these are
+    /// given, and not without end.
+    pub held: Attempt,
+}
+
+impl Looks {
+    /// One more, that failed like this.
+    #[must_use]
+    pub fn after(self, failure: &Failure) -> Self {
+        if waits_for_predecessor(failure) {
+            Self { held: self.held.next(), ..self }
+        } else {
+            Self { counted: self.counted.next(), ..self }
+        }
+    }
+}
+
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepState {
@@ -53,7 +75,7 @@ pub enum StepState {
         /// Which try of it.
         attempt: Attempt,
         /// How often evidence was looked for in vain.
-        looks: Attempt,
+        looks: Looks,
         /// Not to be looked for before.
         not_before: Timestamp,
         /// What the last look met.
@@ -126,7 +148,7 @@ pub(super) fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepSt
 fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
     let (attempt, looks) = match (step, half) {
         (StepState::Started { attempt }, Half::Act) | (StepState::Undoing { attempt }, Half::Undo) => {
-            (*attempt, Attempt(0))
+            (*attempt, Looks::default())
         }
         (StepState::Doubt { half: of, attempt, looks, .. }, _) if *of == half => (*attempt, *looks),
         _ => return None,
@@ -139,7 +161,7 @@ fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
         (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before, failure: None },
         (Found::NotApplied, Half::Undo) => StepState::UndoReady { attempt, not_before, failure: None },
         (Found::Unknown { failure, retry: Retry::At(at) }, _) => {
-            let looks = if waits_for_predecessor(failure) { looks } else { looks.next() };
+            let looks = looks.after(failure);
             StepState::Doubt { half, attempt, looks, not_before: *at, failure: failure.clone() }
         }
         (Found::Unknown { failure, retry: Retry::No }, _) => {
@@ -153,9 +175,13 @@ fn resolved(half: Half, attempt: Attempt, failure: &Failure, resolution: Resolut
     let not_before = Timestamp(0);
     match (resolution, half) {
         // Look again: whoever says "retry" may have mended the database, or even finished the step by hand.
-        (Resolution::Retry, _) => {
-            StepState::Doubt { half, attempt: Attempt(0), looks: Attempt(0), not_before, failure: failure.clone() }
-        }
+        (Resolution::Retry, _) => StepState::Doubt {
+            half,
+            attempt: Attempt(0),
+            looks: Looks::default(),
+            not_before,
+            failure: failure.clone(),
+        },
         (Resolution::Applied, Half::Act) => StepState::Succeeded(Evidence::default()),
         (Resolution::Undone, Half::Act) => StepState::Ready { attempt, not_before, failure: None },
         (Resolution::Applied, Half::Undo) => StepState::Left,

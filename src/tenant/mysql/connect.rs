@@ -66,6 +66,8 @@ pub(super) struct Facts {
     pub(super) database: String,
     /// `@@sql_mode`.
     pub(super) sql_mode: String,
+    /// Bytes of the longest message that the server takes.
+    pub(super) packet_bytes_max: usize,
     /// What makes the database itself.
     pub(super) identity: String,
     /// This session.
@@ -136,6 +138,7 @@ fn facts(tenant: &TenantId, row: &Tagged, token: String) -> Result<Facts, Sessio
         server: format!("{product} {digits}"),
         identity: format!("mysql:{}{started}/{spelled}", row.cell(7)),
         database,
+        packet_bytes_max: row.cell(8).parse().unwrap_or(usize::MAX),
         sql_mode: row.cell(3).to_owned(),
         session: SessionId { server_started_s, connection, token },
     })

@@ -52,19 +52,61 @@ pub(super) fn refuse_misread(tenant: &TenantId, statements: &[String], sql_mode:
     Err(refused(tenant, Code::UnsplittableSql, message, at))
 }
 
+/// Refuses a unit with a statement that the server would close the connection over.
+pub(super) fn refuse_too_long(
+    tenant: &TenantId,
+    statements: &[String],
+    packet_bytes_max: usize,
+) -> Result<(), SessionError> {
+    // A byte before it says that it is a statement; a packet that is just as long as the limit is refused.
+    let too_long = |text: &String| text.len() + 1 >= packet_bytes_max;
+    let Some(at) = statements.iter().position(too_long) else { return Ok(()) };
+    let bytes = statements.get(at).map_or(0, String::len);
+    let message = format!(
+        "the statement has {bytes} bytes, and the server's max_allowed_packet is {packet_bytes_max}; nothing was done. Split it, or \
+         raise the limit"
+    );
+    Err(refused(tenant, Code::TooLarge, message, at))
+}
+
 fn refused(tenant: &TenantId, code: Code, message: String, at: usize) -> SessionError {
     let mut failure = Failure::new(ErrorClass::Permanent, code, message);
     failure.statement = u32::try_from(at + 1).ok();
     SessionError { tenant: tenant.clone(), failure, outcome: Outcome::NoEffect }
 }
 
-/// The words of a statement in lower case, as far as they could be names. Too many rather than too few: those in comments and texts
+/// The words of a statement in lower case, as far as they could be names. Too many rather than too few: keywords and double-quoted texts
 /// count, and a quoted name with other characters is one word.
 fn words(statement: &str) -> impl Iterator<Item = String> {
-    let quoted = statement.split('`').skip(1).step_by(2).map(str::to_lowercase);
+    let text = without_texts(statement);
+    let quoted: Vec<String> = text.split('`').skip(1).step_by(2).map(str::to_lowercase).collect();
     let legal = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-    let bare = statement.split(move |c: char| !legal(c)).filter(|word| !word.is_empty()).map(str::to_lowercase);
-    bare.chain(quoted)
+    let bare = text.split(|c: char| !legal(c)).filter(|word| !word.is_empty()).map(str::to_lowercase);
+    bare.chain(quoted).collect::<Vec<_>>().into_iter()
+}
+
+/// A statement without what stands in single quotes, where values stand and names cannot.
+fn without_texts(statement: &str) -> String {
+    let mut rest = statement.chars();
+    let mut kept = String::with_capacity(statement.len());
+    let mut name = false;
+    while let Some(c) = rest.next() {
+        name ^= c == '`';
+        if c != '\'' || name {
+            kept.push(c);
+            continue;
+        }
+        kept.push(' ');
+        // A doubled quote ends one text and begins the next, which comes to the same.
+        while let Some(inner) = rest.next() {
+            match inner {
+                '\\' => drop(rest.next()),
+                '\'' => break,
+                _ => {}
+            }
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -82,11 +124,22 @@ mod tests {
             KeptTable { name: "odd name".to_owned(), engine: "Aria".to_owned() },
         ];
         let judge = |text: &str| refuse_kept_tables(&tenant(), &["SELECT 1".to_owned(), text.to_owned()], &tables);
-        for bad in ["INSERT INTO old VALUES (1)", "update x.`OLD` set a = 1", "DELETE FROM `odd name`", "CALL p(old)"] {
+        for bad in [
+            "INSERT INTO old VALUES (1)",
+            "update x.`OLD` set a = 1",
+            "DELETE FROM `odd name`",
+            "CALL p(old)",
+            "INSERT INTO `it's` SELECT 'x', a FROM old",
+        ] {
             let error = judge(bad).unwrap_err();
             assert_eq!((error.failure.code, error.failure.statement), (Code::NotTransactional, Some(2)), "{bad}");
         }
-        for good in ["SELECT * FROM old", "INSERT INTO older VALUES (1)", "UPDATE t SET old_name = 1"] {
+        for good in [
+            "SELECT * FROM old",
+            "INSERT INTO older VALUES (1)",
+            "UPDATE t SET old_name = 1",
+            r"INSERT INTO t VALUES ('the old', 'it''s old', 'it\'s old', '')",
+        ] {
             assert!(judge(good).is_ok(), "{good}");
         }
     }

@@ -1,36 +1,23 @@
 //! The session: units, tombstones, checks.
-//!
-//! What a crash of ours means, line by line of a unit: until COMMIT is sent, the server rolls back when it notices, and the
-//! successor ends the session so that it does; once COMMIT is sent, row and effect are there together or not at all, and the
-//! successor, having seen the session gone, reads which.
 
 use async_trait::async_trait;
 
 use super::connect::{Facts, close};
-use super::engines::{KeptTable, refuse_kept_tables, refuse_misread};
-use super::said::{DEADLOCK, KEY_TAKEN, LOCK_TIMEOUT, Line, NO_SAVEPOINT, Said};
+use super::engines::{KeptTable, refuse_kept_tables, refuse_misread, refuse_too_long};
+use super::said::{KEY_TAKEN, Said};
 use super::sql::{self, Names};
+use super::transaction::{Evidence, Transacted, Transaction};
 use super::wire::{Reply, Trouble, Wire};
 use crate::base::crash;
-use crate::base::{Code, Digest, Epoch, Timestamp};
-use crate::saga::failure::{ErrorClass, Failure};
+use crate::base::{Digest, TenantId, Timestamp};
 use crate::tenant::act::{CHECK_ROWS_MAX, answer, points};
 use crate::tenant::conn::{Conn, Scrubber};
 use crate::tenant::error::{Outcome, SessionError};
 use crate::tenant::ledger::{Damage, Ledger, NewRow, Standing, fence_mark, took_effect};
-use crate::tenant::reply::Cells;
+use crate::tenant::reply::{Cells, Tagged};
 use crate::tenant::session::{
     Applied, CheckOutcome, Effect, FenceState, InForce, LedgerKey, Opening, Probe, Session, SetsSession, Unit,
 };
-
-/// Begins a unit. Not START TRANSACTION: should the text end the transaction, what follows in it is not committed statement by
-/// statement, but waits for a commit that never comes.
-const BEGIN: &str = "SET autocommit = 0";
-/// After a unit, whichever way it went: our own statements commit by themselves again.
-const OVER: &str = "SET autocommit = 1";
-
-/// What a rollback says when it could not take everything back.
-const NOT_ROLLED_BACK: &str = "1196";
 
 /// What an opening has found.
 pub(super) struct Opened {
@@ -64,7 +51,7 @@ impl MySession {
     }
 
     /// Opens the server's session anew where the last act has ended it.
-    async fn ready(&mut self) -> Result<(), SessionError> {
+    pub(super) async fn ready(&mut self) -> Result<(), SessionError> {
         if self.wire.is_none() {
             *self = super::open(&self.conn, &self.opening).await?;
         }
@@ -72,10 +59,15 @@ impl MySession {
     }
 
     /// Ends the server's session, so that nothing that was set, locked or made in it outlives this.
-    async fn let_go(&mut self) {
+    pub(super) async fn let_go(&mut self) {
         if let Some(wire) = self.wire.take() {
             close(wire).await;
         }
+    }
+
+    /// The connection, for one statement.
+    pub(super) const fn wire(&mut self) -> Option<&mut Wire> {
+        self.wire.as_mut()
     }
 
     async fn say(&mut self, sql: impl Into<String>) -> Reply {
@@ -85,12 +77,12 @@ impl MySession {
         }
     }
 
-    fn understood(&self, trouble: &Trouble) -> Said {
+    pub(super) fn understood(&self, trouble: &Trouble) -> Said {
         Said::of(trouble, &self.scrubber)
     }
 
     /// Runs a statement of ours.
-    async fn ask(&mut self, sql: impl Into<String>) -> Result<Reply, Said> {
+    pub(super) async fn ask(&mut self, sql: impl Into<String>) -> Result<Reply, Said> {
         let reply = self.say(sql).await;
         match &reply.trouble {
             None => Ok(reply),
@@ -98,21 +90,40 @@ impl MySession {
         }
     }
 
-    fn error(&self, said: &Said) -> SessionError {
-        said.error(&self.opening.tenant)
+    /// Reads rows that are not ours.
+    pub(super) async fn rows(&mut self, sql: String, rows_max: usize) -> Result<Vec<Cells>, Said> {
+        let asked = match &mut self.wire {
+            Some(wire) => wire.first_rows(sql, rows_max).await,
+            None => Err(Trouble::Over),
+        };
+        asked.map_err(|trouble| self.understood(&trouble))
     }
-}
 
-/// Where a unit's transaction stopped, and why.
-struct Stop {
-    said: Said,
-    /// The statement, from 1; none where it was one of ours.
-    statement: Option<u32>,
-}
+    pub(super) const fn names(&self) -> &Names {
+        &self.names
+    }
 
-impl From<Said> for Stop {
-    fn from(said: Said) -> Self {
-        Self { said, statement: None }
+    pub(super) const fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    pub(super) const fn tenant(&self) -> &TenantId {
+        &self.opening.tenant
+    }
+
+    /// What the server would read otherwise, or not at all.
+    pub(super) fn refuse_what_is_not_read(&self, statements: &[String]) -> Result<(), SessionError> {
+        refuse_misread(&self.opening.tenant, statements, &self.facts.sql_mode)?;
+        refuse_too_long(&self.opening.tenant, statements, self.facts.packet_bytes_max)
+    }
+
+    /// What a statement may have changed is asked for again.
+    pub(super) fn forget_tables(&mut self) {
+        self.kept = None;
+    }
+
+    pub(super) fn error(&self, said: &Said) -> SessionError {
+        said.error(&self.opening.tenant)
     }
 }
 
@@ -120,7 +131,7 @@ impl From<Said> for Stop {
 impl MySession {
     /// Whether the fence is still ours, and what time it is there. Not locked: a successor raises it and then ends this session, and
     /// must not have to wait for a transaction of ours to be able to.
-    async fn still_ours(&mut self) -> Result<Timestamp, SessionError> {
+    pub(super) async fn still_ours(&mut self) -> Result<Timestamp, SessionError> {
         let text = sql::fence(&self.names);
         let reply = self.ask(text).await.map_err(|said| self.error(&said))?;
         let tenant = &self.opening.tenant;
@@ -136,22 +147,20 @@ impl MySession {
     }
 
     /// What a rollback would not take back, and what the server would read otherwise.
-    async fn refuse_what_is_not_safe(&mut self, unit: &Unit) -> Result<(), SessionError> {
-        refuse_misread(&self.opening.tenant, &unit.statements, &self.facts.sql_mode)?;
-        if self.kept.is_none() && !unit.statements.is_empty() {
+    pub(super) async fn refuse_what_is_not_safe(&mut self, statements: &[String]) -> Result<(), SessionError> {
+        self.refuse_what_is_not_read(statements)?;
+        if self.kept.is_none() && !statements.is_empty() {
             let text = sql::tables_that_do_not_roll_back(&self.names);
             let reply = self.ask(text).await.map_err(|said| self.error(&said))?;
-            let table = |row: &crate::tenant::reply::Tagged| KeptTable {
-                name: row.cell(0).to_owned(),
-                engine: row.cell(1).to_owned(),
-            };
+            let table = |row: &Tagged| KeptTable { name: row.cell(0).to_owned(), engine: row.cell(1).to_owned() };
             self.kept = Some(reply.rows.iter().map(table).collect());
         }
-        refuse_kept_tables(&self.opening.tenant, &unit.statements, self.kept.as_deref().unwrap_or_default())
+        refuse_kept_tables(&self.opening.tenant, statements, self.kept.as_deref().unwrap_or_default())
     }
 
-    async fn run(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
-        self.refuse_what_is_not_safe(unit).await?;
+    /// Runs a unit whose ledger row is not there, as far as we know; `also` are statements of ours that belong to it.
+    pub(super) async fn run(&mut self, unit: &Unit, also: Vec<String>) -> Result<Applied, SessionError> {
+        self.refuse_what_is_not_safe(&unit.statements).await?;
         let row = NewRow {
             position: self.ledger.next_position(),
             key: &unit.key,
@@ -161,156 +170,30 @@ impl MySession {
             effect: unit.effect,
             epoch: self.opening.epoch,
         };
-        let [before, inside, after] = points(unit.key.half);
-        crash::point(before);
+        let points = points(unit.key.half);
+        crash::point(points[0]);
         let now = self.still_ours().await?;
-        self.ask(BEGIN).await.map_err(|said| self.error(&said))?;
-        if let Err(said) = self.ask(sql::insert_row(&self.names, &row, now)).await {
-            return self.row_refused(unit, &said).await;
+        let mut after = also;
+        if unit.fence != self.fence {
+            after.push(sql::set_fence(&self.names, &self.opening, unit.fence));
         }
-        // Its name cannot be guessed: it is gone if, and only if, the transaction that set it is over.
-        let guard = format!("windlass_{}", uuid::Uuid::now_v7().simple());
-        if let Err(stop) = self.run_statements(unit, &guard).await {
-            return Err(self.unit_failed(unit, &guard, stop).await);
-        }
-        if let Err(said) = self.ask(format!("RELEASE SAVEPOINT {guard}")).await {
-            return Err(if said.is(NO_SAVEPOINT) { self.broken(&unit.key).await } else { self.abandon(&said).await });
-        }
-        if unit.fence != self.fence
-            && let Err(said) = self.ask(sql::set_fence(&self.names, &self.opening, unit.fence)).await
-        {
-            return Err(self.abandon(&said).await);
-        }
-        let reply = match &mut self.wire {
-            Some(wire) => wire.say_and_pass("COMMIT", inside).await,
-            None => Reply { trouble: Some(Trouble::Over), ..Reply::default() },
-        };
-        if let Some(trouble) = &reply.trouble {
-            let said = self.understood(trouble);
-            return self.commit_refused(unit, &said).await;
-        }
-        crash::point(after);
-        self.ledger.push(row.written(now));
-        self.fence = unit.fence;
-        // Not being able to say so loses the line, not the unit: the next act finds that out.
-        if self.ask(OVER).await.is_err() {
-            self.let_go().await;
-        }
-        Ok(Applied::Now)
-    }
-
-    async fn run_statements(&mut self, unit: &Unit, guard: &str) -> Result<(), Stop> {
-        self.ask(format!("SAVEPOINT {guard}")).await?;
-        for (number, statement) in (1..).zip(&unit.statements) {
-            self.ask(statement).await.map_err(|said| Stop { said, statement: Some(number) })?;
-        }
-        Ok(())
-    }
-
-    /// The unit's ledger row could not be inserted: nothing of the migration ran.
-    async fn row_refused(&mut self, unit: &Unit, said: &Said) -> Result<Applied, SessionError> {
-        if said.line == Line::Alive {
-            self.roll_back().await.map_err(|said| self.error(&said))?;
-        }
-        if !said.is(KEY_TAKEN) {
-            return Err(self.error(said));
-        }
-        self.read_row(&unit.key).await?;
-        match self.ledger.standing(&self.opening.tenant, unit)? {
-            Standing::Before => Ok(Applied::Before),
-            Standing::Free => Err(self.error(said)),
-        }
-    }
-
-    /// A statement of the unit failed: is the transaction that it was in still the one that was begun?
-    async fn unit_failed(&mut self, unit: &Unit, guard: &str, stop: Stop) -> SessionError {
-        let Stop { said, statement } = stop;
-        if said.line == Line::Lost {
-            return self.error(&said);
-        }
-        let whole = self.ask(format!("RELEASE SAVEPOINT {guard}")).await;
-        // After these the server itself may have rolled the whole transaction back; if it had been committed before, its row is there.
-        let by_server = said.is(DEADLOCK) || said.is(LOCK_TIMEOUT);
-        match whole {
-            Err(lost) if lost.line == Line::Lost => return self.error(&lost),
-            Err(gone) if gone.is(NO_SAVEPOINT) && statement.is_some() && !by_server => {
-                return self.broken(&unit.key).await;
-            }
-            Ok(_) | Err(_) => {}
-        }
-        let mut error = self.abandon(&said).await;
-        if error.outcome == Outcome::NoEffect && by_server {
-            match self.stands(&unit.key).await {
-                Ok(true) => return self.broken(&unit.key).await,
-                Ok(false) => {}
-                Err(lost) => return self.error(&lost),
-            }
-        }
-        if error.outcome == Outcome::NoEffect {
-            error.failure.statement = statement;
-        }
-        error
-    }
-
-    /// Rolls back, and says what stopped it, and what could not be taken back.
-    async fn abandon(&mut self, said: &Said) -> SessionError {
-        if said.line == Line::Lost {
-            return self.error(said);
-        }
-        if let Err(lost) = self.ask("ROLLBACK").await {
-            return self.error(&Said { line: Line::Lost, ..lost });
-        }
-        let warnings = match &mut self.wire {
-            Some(wire) => wire.first_rows("SHOW WARNINGS".to_owned(), 64).await.unwrap_or_default(),
-            None => Vec::new(),
-        };
-        if let Err(lost) = self.ask(OVER).await {
-            return self.error(&Said { line: Line::Lost, ..lost });
-        }
-        let kept = |row: &Cells| row.get(1).and_then(Option::as_deref) == Some(NOT_ROLLED_BACK);
-        if !warnings.iter().any(kept) {
-            return self.error(said);
-        }
-        let message = format!(
-            "{}; and a table that it changed does not roll back (MyISAM, Aria …): what was done to that stays, and has to be removed \
-             by hand",
-            said.text
-        );
-        let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message);
-        SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::Torn }
-    }
-
-    /// The commit was answered with an error. The ledger says what it came to.
-    async fn commit_refused(&mut self, unit: &Unit, said: &Said) -> Result<Applied, SessionError> {
-        let unknown = |mut error: SessionError| {
-            error.outcome = Outcome::Unknown;
-            error
-        };
-        if said.line == Line::Lost {
-            return Err(self.error(said));
-        }
-        self.roll_back().await.map_err(|said| unknown(self.error(&said)))?;
-        self.read_row(&unit.key).await.map_err(unknown)?;
-        match self.ledger.standing(&self.opening.tenant, unit)? {
-            Standing::Before => {
+        let evidence = Evidence::ledger_row(&self.names, &self.opening, &unit.key);
+        let insert = sql::insert_row(&self.names, &row, now);
+        let transaction = Transaction { insert, evidence, statements: &unit.statements, after, points };
+        match self.transact(transaction).await? {
+            Transacted::Committed => {
+                self.ledger.push(row.written(now));
                 self.fence = unit.fence;
                 Ok(Applied::Now)
             }
-            Standing::Free => Err(self.error(said)),
+            Transacted::KeyTaken(said) => {
+                self.read_row(&unit.key).await?;
+                match self.ledger.standing(&self.opening.tenant, unit)? {
+                    Standing::Before => Ok(Applied::Before),
+                    Standing::Free => Err(self.error(&said)),
+                }
+            }
         }
-    }
-
-    /// Ends a unit's transaction without its effect.
-    async fn roll_back(&mut self) -> Result<(), Said> {
-        self.ask("ROLLBACK").await?;
-        self.ask(OVER).await?;
-        Ok(())
-    }
-
-    /// Whether a step's row is in the ledger.
-    async fn stands(&mut self, key: &LedgerKey) -> Result<bool, Said> {
-        let reply = self.ask(sql::ledger_row(&self.names, key)).await?;
-        Ok(reply.row("windlass_row").is_some())
     }
 
     /// Takes a row into the ledger that somebody else wrote.
@@ -323,25 +206,6 @@ impl MySession {
             self.ledger.push(row);
         }
         Ok(())
-    }
-
-    /// The text ended its own transaction. Its ledger row, if that was committed with it, says more than is true: it goes.
-    async fn broken(&mut self, key: &LedgerKey) -> SessionError {
-        // What the text has begun since is not committed by us.
-        let mut cleaned = self.roll_back().await;
-        if cleaned.is_ok() {
-            cleaned = self.ask(sql::clean_up(&self.names, &self.opening, key)).await.map(drop);
-        }
-        let row = match cleaned {
-            Ok(()) => "its ledger row was taken out".to_owned(),
-            Err(said) => format!("its ledger row may still stand ({})", said.text),
-        };
-        let message = format!(
-            "the migration's text ended its own transaction (a COMMIT, a ROLLBACK, or a statement that commits by itself): what the \
-             statements before it did stays in the database and has to be removed by hand; {row}"
-        );
-        let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message);
-        SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::Torn }
     }
 
     /// Asks a query in a transaction that cannot write.
@@ -376,7 +240,7 @@ impl Session for MySession {
         if self.ledger.standing(&self.opening.tenant, unit)? == Standing::Before {
             return Ok(Applied::Before);
         }
-        let applied = self.run(unit).await;
+        let applied = self.run(unit, Vec::new()).await;
         let torn = applied.as_ref().is_err_and(|error| error.outcome == Outcome::Torn);
         // Also where it failed: a rollback gives back neither a session's locks nor its variables.
         if unit.sets_session == SetsSession::Yes || torn {
@@ -396,7 +260,7 @@ impl Session for MySession {
                 name: "",
                 digest: Digest([0; 32]),
                 effect: Effect::Void,
-                epoch: Epoch(self.opening.epoch.0),
+                epoch: self.opening.epoch,
             };
             match self.ask(sql::insert_row(&self.names, &row, now)).await {
                 Ok(_) => self.ledger.push(row.written(now)),

@@ -35,12 +35,18 @@ pub(super) struct Names {
     pub(super) database: String,
     pub(super) fence: String,
     pub(super) ledger: String,
+    pub(super) statement: String,
 }
 
 impl Names {
     pub(super) fn in_database(database: &str) -> Self {
         let of = |table: &str| format!("{}.{table}", identifier(database));
-        Self { database: database.to_owned(), fence: of("windlass_fence"), ledger: of("windlass_ledger") }
+        Self {
+            database: database.to_owned(),
+            fence: of("windlass_fence"),
+            ledger: of("windlass_ledger"),
+            statement: of("windlass_statement"),
+        }
     }
 }
 
@@ -78,7 +84,8 @@ pub(super) fn facts(token: &str) -> String {
     format!(
         "SELECT @@version AS windlass_facts, DATABASE(), CONNECTION_ID(), @@sql_mode, {STARTED}, GET_LOCK('{token}', 0), \
          @@lower_case_table_names, \
-         CONCAT(/*!50700 @@server_uuid */ /*M! @@hostname, ':', @@port, ':', @@datadir, ':', @@server_id */)"
+         CONCAT(/*!50700 @@server_uuid */ /*M! @@hostname, ':', @@port, ':', @@datadir, ':', @@server_id */), \
+         @@max_allowed_packet"
     )
 }
 
@@ -93,9 +100,21 @@ const KEY: &str = "deploy_id char(36) CHARACTER SET ascii COLLATE ascii_bin NOT 
     half char(4) CHARACTER SET ascii COLLATE ascii_bin NOT NULL CHECK (half IN ('act', 'undo'))";
 
 /// Makes the tables, one statement each. The fence is the last: a ledger without it is one whose making was cut short, and empty.
-pub(super) fn create_tables(names: &Names) -> [String; 2] {
-    let Names { fence, ledger, .. } = names;
+pub(super) fn create_tables(names: &Names) -> [String; 3] {
+    let Names { fence, ledger, statement, .. } = names;
     [
+        format!(
+            "{UNLIMITED} CREATE TABLE IF NOT EXISTS {statement} (
+    {KEY},
+    `number` int unsigned NOT NULL CHECK (`number` > 0),
+    state varchar(10) NOT NULL CHECK (state IN ('intent', 'done')),
+    before_print mediumtext NOT NULL,
+    after_print mediumtext NOT NULL,
+    epoch bigint unsigned NOT NULL,
+    at datetime(3) NOT NULL COMMENT 'UTC',
+    PRIMARY KEY (deploy_id, step_id, half, `number`)
+) {KEPT}"
+        ),
         format!(
             "{UNLIMITED} CREATE TABLE IF NOT EXISTS {ledger} (
     `position` bigint unsigned NOT NULL UNIQUE CHECK (`position` > 0),
@@ -130,7 +149,7 @@ pub(super) fn create_tables(names: &Names) -> [String; 2] {
 pub(super) fn tables(names: &Names) -> String {
     format!(
         "SELECT TABLE_NAME AS windlass_table, ENGINE FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} AND TABLE_NAME IN ('windlass_fence', 'windlass_ledger')",
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME IN ('windlass_fence', 'windlass_ledger', 'windlass_statement')",
         literal(&names.database)
     )
 }
@@ -251,6 +270,68 @@ pub(super) fn set_fence(names: &Names, opening: &Opening, state: FenceState) -> 
         opening.epoch,
         opening.deploy,
     )
+}
+
+/// The statements of a step that were begun, in order.
+pub(super) fn statements(names: &Names, key: &LedgerKey) -> String {
+    format!(
+        "SELECT `number` AS windlass_statement, state, before_print, after_print, epoch FROM {} WHERE {} ORDER BY `number`",
+        names.statement,
+        key_is(key)
+    )
+}
+
+/// One of them.
+pub(super) fn statement_is(key: &LedgerKey, number: u32) -> String {
+    format!("{} AND `number` = {number}", key_is(key))
+}
+
+/// Writes that a statement is about to be run, or, with the statement in one transaction, that it was.
+pub(super) fn insert_statement(
+    names: &Names,
+    opening: &Opening,
+    key: &LedgerKey,
+    number: u32,
+    state: &str,
+    before: &str,
+) -> String {
+    format!(
+        "INSERT INTO {} (deploy_id, step_id, half, `number`, state, before_print, after_print, epoch, at) \
+         VALUES ('{}', {}, '{}', {number}, '{state}', {}, '', {}, UTC_TIMESTAMP(3))",
+        names.statement,
+        key.deploy,
+        literal(key.step.as_str()),
+        half_text(key.half),
+        literal(before),
+        opening.epoch,
+    )
+}
+
+/// Takes an intent over, with the print as it is now.
+pub(super) fn intend_again(names: &Names, opening: &Opening, key: &LedgerKey, number: u32, before: &str) -> String {
+    format!(
+        "UPDATE {} SET before_print = {}, epoch = {}, at = UTC_TIMESTAMP(3) WHERE {} AND state = 'intent'",
+        names.statement,
+        literal(before),
+        opening.epoch,
+        statement_is(key, number),
+    )
+}
+
+/// Says that a statement has taken effect.
+pub(super) fn settle_statement(names: &Names, opening: &Opening, key: &LedgerKey, number: u32, after: &str) -> String {
+    format!(
+        "UPDATE {} SET state = 'done', after_print = {}, epoch = {}, at = UTC_TIMESTAMP(3) WHERE {} AND state = 'intent'",
+        names.statement,
+        literal(after),
+        opening.epoch,
+        statement_is(key, number),
+    )
+}
+
+/// Takes out the row of a statement that has not taken effect, or whose effect is no more.
+pub(super) fn forget_statement(names: &Names, key: &LedgerKey, number: u32) -> String {
+    format!("DELETE FROM {} WHERE {}", names.statement, statement_is(key, number))
 }
 
 /// The tables of the tenant whose rows outlive a rollback.

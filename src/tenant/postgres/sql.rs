@@ -41,6 +41,10 @@ impl Names {
     }
 }
 
+/// Characters of a worker's id that the fence keeps. With no text of unlimited length in it, the fence needs no TOAST table, whose making
+/// would cost more than its own.
+const WORKER_CHARS_MAX: usize = 300;
+
 /// Makes the tables. Ends a transaction first: an opening that found none was inside one.
 pub(super) fn create_tables(names: &Names) -> String {
     let Names { fence, ledger } = names;
@@ -52,8 +56,8 @@ CREATE TABLE IF NOT EXISTS {fence} (
     log_id uuid NOT NULL,
     deploy_id uuid NOT NULL,
     tenants bigint NOT NULL,
-    state text NOT NULL CHECK (state IN ('open', 'done', 'undone')),
-    worker text NOT NULL,
+    state varchar(10) NOT NULL CHECK (state IN ('open', 'done', 'undone')),
+    worker varchar({WORKER_CHARS_MAX}) NOT NULL,
     backend_pid integer NOT NULL,
     backend_start timestamptz NOT NULL,
     former_pid integer,
@@ -83,7 +87,7 @@ pub(super) fn open(names: &Names, opening: &Opening, prefix: &str) -> String {
     let (epoch, tenants) = (opening.epoch, opening.tenants);
     let log = literal(&opening.log.to_string());
     let deploy = literal(&opening.deploy.to_string());
-    let worker = literal(opening.worker.as_str());
+    let worker = literal(&opening.worker.as_str().chars().take(WORKER_CHARS_MAX).collect::<String>());
     format!(
         "BEGIN;
 SELECT epoch::text AS windlass_held FROM {fence} WHERE id = 1 FOR UPDATE;
@@ -120,11 +124,14 @@ fn facts(names: &Names) -> String {
 
 /// The sessions of earlier workers on this tenant: by name, and the fence's former holder also under another name, which its
 /// migration may have given it. The start tells a process id that was used again.
+///
+/// From the function under `pg_stat_activity`, not from the view: what the view joins to it costs a fresh session a millisecond of
+/// reading catalogs.
 pub(super) fn others(names: &Names, prefix: &str) -> String {
     format!(
         "SELECT a.pid::text AS windlass_other, a.backend_start::text, a.application_name
-FROM pg_stat_activity a LEFT JOIN {fence} f ON f.id = 1
-WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+FROM pg_stat_get_activity(NULL) a LEFT JOIN {fence} f ON f.id = 1
+WHERE a.datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND a.pid <> pg_backend_pid()
   AND (starts_with(a.application_name, {prefix}) OR (a.pid = f.former_pid AND a.backend_start = f.former_start))",
         fence = names.fence,
         prefix = literal(prefix),

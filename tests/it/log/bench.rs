@@ -12,7 +12,7 @@ use windlass::log::{
     Append, AppendError, Blob, Claim, LeaseAfter, Log, MemoryLog, NewDeploy, NewTenant, SqliteLog, TenantRecord,
 };
 use windlass::saga::event::{
-    Actor, Cause, DeployEvent, DeployOutcome, Direction, Event, StreamId, TenantEvent, TenantOutcome, Trigger,
+    Actor, Cause, DeployEvent, DeployOutcome, Direction, Event, Previous, StreamId, TenantEvent, TenantOutcome, Trigger,
 };
 use windlass::saga::summary::{Place, TenantStatus, TenantSummary};
 
@@ -126,6 +126,7 @@ pub fn new_deploy(fleet: &str, tenants: Vec<NewTenant>) -> NewDeploy {
         waves: vec![1],
         trigger: Trigger::Command,
         actor: actor(),
+        previous: None,
     };
     let blobs = vec![Blob::new(b"release".to_vec()), Blob::new(b"plan".to_vec())];
     NewDeploy { id: DeployId::fresh(), fleet: fleet.into(), created, blobs, tenants, by: worker("creator") }
@@ -167,10 +168,19 @@ impl Bench {
     }
 
     pub async fn create(&self, fleet: &str, tenants: Vec<NewTenant>) -> DeployId {
-        let new = new_deploy(fleet, tenants);
+        let new = self.after_newest(new_deploy(fleet, tenants)).await;
         let id = new.id;
         self.log.create_deploy(new).await.unwrap();
         id
+    }
+
+    /// The same deploy, planned after the fleet's newest one.
+    pub async fn after_newest(&self, mut new: NewDeploy) -> NewDeploy {
+        let newest = self.log.deploys(Some(&new.fleet), 1).await.unwrap().pop();
+        if let DeployEvent::DeployCreated { previous, .. } = &mut new.created {
+            *previous = newest.map(|row| Box::new(Previous { deploy: row.id, seal: row.summary.seal }));
+        }
+        new
     }
 
     pub async fn open_wave(&self, deploy: DeployId, stage: u32, wave: u32) {

@@ -24,6 +24,7 @@ macro_rules! conformance {
 conformance! {
     a_deploy_is_created_whole_or_not_at_all
     a_fleet_has_one_unfinished_deploy
+    a_deploy_that_was_planned_before_another_ran_is_refused
     what_was_appended_is_read_back_in_order
     an_epoch_that_was_succeeded_can_append_nothing
     a_writer_that_has_not_seen_the_end_can_append_nothing
@@ -97,7 +98,18 @@ async fn a_fleet_has_one_unfinished_deploy(bench: Bench) {
 
     bench.create("another", vec![new_tenant("a")]).await;
     bench.deploy_event(first, finished()).await;
-    bench.log.create_deploy(second).await.unwrap();
+    bench.log.create_deploy(bench.after_newest(second).await).await.unwrap();
+}
+
+/// Between the look at the tenants and the write, another deploy of the fleet came and went: the plans may be for what is no longer so.
+async fn a_deploy_that_was_planned_before_another_ran_is_refused(bench: Bench) {
+    let early = bench.after_newest(new_deploy("f", vec![new_tenant("a")])).await;
+    let first = bench.open(&["a"]).await;
+    bench.deploy_event(first, finished()).await;
+    let refused = bench.log.create_deploy(early.clone()).await.unwrap_err();
+    assert!(matches!(&refused, CreateError::FleetMoved { fleet, newest } if fleet == "f" && *newest == Some(first)));
+    assert!(matches!(bench.log.deploy(early.id).await, Err(LogError::DeployUnknown { .. })));
+    bench.log.create_deploy(bench.after_newest(early).await).await.unwrap();
 }
 
 async fn what_was_appended_is_read_back_in_order(bench: Bench) {

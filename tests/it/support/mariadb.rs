@@ -269,18 +269,3 @@ pub fn program(name: &str) -> PathBuf {
         .find(|path| path.exists())
         .expect("these tests need a MariaDB server: apt-get install -y mariadb-server")
 }
-
-/// The server starts, makes databases, dumps them, and keeps what was committed when it is killed.
-#[tokio::test]
-async fn a_private_mariadb_keeps_what_was_committed_when_it_is_killed() {
-    let mut server = PrivateMariaDb::start(Durability::Fsync).await;
-    let db = server.database().await;
-    let mut app = Admin(plain(&db.url).connect().await.unwrap());
-    app.execute_all("CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (7)").await;
-    let before = server.dump(&db.name, &[]);
-    assert!(before.contains("INSERT INTO `kept` VALUES\n(7);"), "{before}");
-    server.kill9();
-    server.restart_in_place().await;
-    assert_eq!(server.url_of(&db.name), db.url);
-    assert_eq!(server.dump(&db.name, &[]), before);
-}

@@ -88,6 +88,12 @@ impl PrivatePostgres {
         Admin::at(self.port, "postgres").await
     }
 
+    /// The process at the head of the server, and those that it has started and that are there.
+    #[allow(dead_code, reason = "the benchmark asks for it")]
+    pub fn processes(&self) -> Vec<u32> {
+        std::iter::once(self.server).chain(children_of(self.server)).collect()
+    }
+
     /// The port, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

@@ -176,6 +176,18 @@ async fn a_table_that_does_not_roll_back_is_refused_before_anything_is_written()
 }
 
 #[tokio::test]
+async fn a_statement_that_is_longer_than_the_server_takes_is_refused_before_it_is_sent() {
+    let it = Subject::new(Kind::MariaDb).await;
+    let longest = usize::try_from(it.number("SELECT @@max_allowed_packet").await).unwrap();
+    let mut session = it.open(1).await;
+    let of = |bytes: usize| format!("SELECT '{}'", "x".repeat(bytes - "SELECT ''".len()));
+    session.apply(&it.up("1", &[&of(longest - 2)])).await.unwrap();
+    let error = session.apply(&it.up("2", &["INSERT INTO a VALUES (1)", &of(longest - 1)])).await.unwrap_err();
+    assert_eq!((error.code(), error.outcome, error.failure.statement), (Code::TooLarge, Outcome::NoEffect, Some(2)));
+    assert!(error.to_string().contains("max_allowed_packet"), "{error}");
+}
+
+#[tokio::test]
 async fn a_table_behind_a_trigger_that_does_not_roll_back_is_told_of_when_it_matters() {
     let it = Subject::new(Kind::MariaDb).await;
     it.outside(
@@ -273,6 +285,20 @@ async fn what_was_applied_is_there_after_the_server_was_killed() {
     let again = open(&conn_to("acme", &server.url_of(&db.name), None).await, &it.opening(1)).await.unwrap();
     let in_force: Vec<_> = again.in_force().iter().map(|migration| migration.version.as_str()).collect();
     assert_eq!(in_force, ["1"]);
+}
+
+#[tokio::test]
+async fn a_dump_is_the_same_after_the_server_was_killed_and_started_where_it_was() {
+    let mut server = PrivateMariaDb::start(Durability::Fsync).await;
+    let db = server.database().await;
+    let mut app = Admin(plain(&db.url).connect().await.unwrap());
+    app.execute_all("CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (7)").await;
+    let before = server.dump(&db.name, &[]);
+    assert!(before.contains("INSERT INTO `kept` VALUES\n(7);"), "{before}");
+    assert!(!server.dump(&db.name, &["kept"]).contains("kept"), "a table that is left out is in the dump");
+    server.kill9();
+    server.restart_in_place().await;
+    assert_eq!((server.url_of(&db.name), server.dump(&db.name, &[])), (db.url, before));
 }
 
 /// What the process of [`a_worker_that_was_killed_in_a_transaction_has_done_nothing`] does until it is killed.

@@ -51,7 +51,13 @@ stuck Undo 2: old             | resolve: undone      | undo ready 0 @0
 
 fn every_state() -> Vec<StepState> {
     let (attempt, not_before) = (Attempt(2), Timestamp(5_000));
-    let doubt = |half| StepState::Doubt { half, attempt, looks: Attempt(1), not_before, failure: failure("old") };
+    let doubt = |half| StepState::Doubt {
+        half,
+        attempt,
+        looks: Looks { counted: Attempt(1), ..Looks::default() },
+        not_before,
+        failure: failure("old"),
+    };
     let stuck = |half| StepState::Stuck { half, attempt, failure: failure("old") };
     vec![
         StepState::Pending,
@@ -85,7 +91,7 @@ fn written(state: &StepState) -> String {
         StepState::UndoReady { attempt, not_before, .. } => format!("undo ready {attempt} @{}", not_before.0),
         StepState::Undone => "undone".to_owned(),
         StepState::Doubt { half, attempt, looks, not_before, failure } => {
-            format!("doubt {half:?} {attempt}, {looks} looks @{}: {}", not_before.0, failure.message)
+            format!("doubt {half:?} {attempt}, {} looks @{}: {}", looks.counted, not_before.0, failure.message)
         }
         StepState::Stuck { half, attempt, failure } => format!("stuck {half:?} {attempt}: {}", failure.message),
         StepState::Left => "left".to_owned(),

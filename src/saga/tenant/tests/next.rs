@@ -6,7 +6,7 @@ use super::*;
 fn brief(action: &Action<'_>) -> String {
     match action {
         Action::Probe { step, half, looks, not_before } => {
-            format!("probe {half:?} {}, {looks} looks @{}", step.id, not_before.0)
+            format!("probe {half:?} {}, {} looks @{}", step.id, looks.counted, not_before.0)
         }
         Action::Start { step, attempt, not_before } => format!("start {} {attempt} @{}", step.id, not_before.0),
         Action::Turn { .. } => "turn".to_owned(),
