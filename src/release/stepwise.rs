@@ -186,7 +186,7 @@ impl Facts {
     }
 }
 
-/// Whether the tenants of this dialect can be taken through a stepwise script. Where not, [`super::review`] refuses it.
+/// Whether the tenants of this dialect can be taken through a stepwise script. Where not, [`review()`](super::review()) refuses it.
 #[must_use]
 pub const fn stepwise_supported(_dialect: Dialect) -> bool {
     false

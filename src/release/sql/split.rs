@@ -321,12 +321,15 @@ impl<'a> Open<'a> {
         if !named || self.tokens.is_empty() {
             return Ok(named);
         }
-        // To the client, it is one on any line. To the server, it is a name like any other.
+        // To the client, it is one on any line. To the server, it is a name like any other. Only the next character is looked at:
+        // it belongs to the same statement, so that the statement by itself is read in the same way.
         let before = self.text[..token.start].rsplit('\n').next().unwrap_or_default();
-        let behind = self.text[token.end..].split('\n').next().unwrap_or_default().trim();
-        let symbols = !behind.is_empty()
-            && behind.bytes().all(|byte| byte.is_ascii_punctuation() && !b",()=`'\".".contains(&byte));
-        if before.trim().is_empty() && symbols {
+        let behind = self.text[token.end..].split('\n').next().unwrap_or_default();
+        let spaced = behind.starts_with(|c: char| c.is_ascii_whitespace());
+        if before.trim().is_empty()
+            && spaced
+            && behind.trim_start().starts_with(['/', '$', '|', ';', '\\', '~', '^', '@'])
+        {
             let reason = "the statement before it has not been ended";
             return Err(SplitError::BadDelimiter { reason, line: line_at(self.text, token.start) });
         }

@@ -180,3 +180,13 @@ proptest! {
         let _ = classify(dialect, &text);
     }
 }
+
+/// What the fuzz targets have found.
+#[test]
+fn the_same_holds_of_what_once_broke_it() {
+    for text in ["E$\nDELIMITER[ ;\nSELECT 1", "a\nDELIMITER / ;"] {
+        for dialect in [Dialect::Postgres, Dialect::Mysql, Dialect::Sqlite] {
+            holds(dialect, text).unwrap();
+        }
+    }
+}
