@@ -25,7 +25,7 @@ pub(super) async fn refuse_gone<'t>(
     let mut gone = Vec::new();
     let mut doubtful = BTreeSet::new();
     let bare = standings.filter(|(_, standing)| {
-        standing.survey.as_ref().is_some_and(|survey| survey.fence.is_none() && survey.in_force.is_empty())
+        standing.in_force.is_empty() && standing.survey.as_ref().is_some_and(|survey| survey.fence.is_none())
     });
     for (Tenant { id, .. }, _) in bare.filter(|(tenant, _)| !request.new_databases.contains(&tenant.id)) {
         match records.get(id) {

@@ -4,6 +4,7 @@
 //! the engine in the middle of the fleet would lower hundreds of tenants again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -123,18 +124,33 @@ pub(super) struct Present {
 
 /// What is in force in a tenant, and how that is known.
 pub(super) struct Standing {
-    pub(super) in_force: Vec<Present>,
+    pub(super) in_force: Arc<[Present]>,
+    /// Without its list of migrations, which is above.
     pub(super) survey: Option<Survey>,
     /// The release that is exactly this, where the log has it.
     pub(super) release: Option<Digest>,
 }
 
-impl Standing {
-    /// As the tenant itself says.
-    pub(super) fn of(survey: Survey) -> Self {
-        let row = |of: &InForce| Present { version: of.version.clone(), name: of.name.clone(), digest: of.digest };
-        Self { in_force: survey.in_force.iter().map(row).collect(), survey: Some(survey), release: None }
+/// The lists of migrations that tenants have, each kept once: a fleet of tens of thousands has a handful of them, hundreds of entries
+/// long.
+#[derive(Default)]
+pub(super) struct Histories(BTreeMap<Digest, Arc<[Present]>>);
+
+impl Histories {
+    fn share(&mut self, list: Vec<Present>) -> Arc<[Present]> {
+        Arc::clone(self.0.entry(digest_of(&list)).or_insert_with(|| list.into()))
     }
+
+    /// As a tenant itself says.
+    pub(super) fn standing(&mut self, mut survey: Survey) -> Standing {
+        let row = |of: InForce| Present { version: of.version, name: of.name, digest: of.digest };
+        let in_force = self.share(std::mem::take(&mut survey.in_force).into_iter().map(row).collect());
+        Standing { in_force, survey: Some(survey), release: None }
+    }
+}
+
+fn digest_of(list: &[Present]) -> Digest {
+    in_force_digest(list.iter().map(|of| (of.version.as_str(), &of.digest)))
 }
 
 /// What the log knew of a fleet when a deploy of it was begun to be prepared.
@@ -233,29 +249,30 @@ async fn look_at_all(
         }
         match recorded.filter(|release| releases.may_be_trusted(release, request.survey)) {
             Some(release) => {
-                let in_force = releases.contents(&release).to_vec();
+                let in_force = releases.contents(&release);
                 looked.insert(tenant.id.clone(), Ok(Standing { in_force, survey: None, release: Some(release) }));
             }
             None => asked.push((tenant, recorded)),
         }
     }
-    let answers = stream::iter(asked)
+    let mut answers = stream::iter(asked)
         .map(|(tenant, recorded)| async move { (tenant.id.clone(), recorded, gateway.survey(tenant).await) })
-        .buffer_unordered(request.concurrency.max(1))
-        .collect::<Vec<_>>()
-        .await;
-    for (id, recorded, answer) in answers {
+        .buffer_unordered(request.concurrency.max(1));
+    let mut histories = Histories::default();
+    while let Some((id, recorded, answer)) = answers.next().await {
         let standing = match answer {
             Ok(survey) => {
-                let standing = Standing::of(survey);
+                let standing = histories.standing(survey);
                 // The record counts only if the tenant bears it out.
-                let release = recorded.filter(|release| same(releases.contents(release), &standing.in_force));
+                let in_force = digest_of(&standing.in_force);
+                let release = recorded.filter(|release| digest_of(&releases.contents(release)) == in_force);
                 Ok(Standing { release, ..standing })
             }
             Err(error) => Err(Refusal { tenant: id.clone(), code: error.failure.code, message: error.failure.message }),
         };
         looked.insert(id, standing);
     }
+    drop(answers);
     let with = |tenant: &Tenant| looked.remove(&tenant.id).map(|standing| (tenant.clone(), standing));
     Ok(request.tenants.iter().filter_map(with).collect())
 }
@@ -263,14 +280,14 @@ async fn look_at_all(
 /// The releases that the log's records of tenants name, each read once.
 struct KnownReleases {
     target: Digest,
-    seen: BTreeMap<Digest, (Digest, Vec<Present>)>,
+    seen: BTreeMap<Digest, (Digest, Arc<[Present]>)>,
 }
 
 impl KnownReleases {
     async fn read(&mut self, log: &dyn Log, blob: &Digest) -> Result<(), EngineError> {
         if !self.seen.contains_key(blob) {
             let release = Release::from_bytes(&log.blob(blob).await?)?;
-            self.seen.insert(*blob, (release.digest(), contents(&release)));
+            self.seen.insert(*blob, (release.digest(), contents(&release).into()));
         }
         Ok(())
     }
@@ -281,15 +298,9 @@ impl KnownReleases {
         survey == SurveyMode::Unknown || self.seen.get(blob).is_some_and(|(digest, _)| *digest == self.target)
     }
 
-    fn contents(&self, blob: &Digest) -> &[Present] {
-        self.seen.get(blob).map(|(_, contents)| contents.as_slice()).unwrap_or_default()
+    fn contents(&self, blob: &Digest) -> Arc<[Present]> {
+        self.seen.get(blob).map(|(_, contents)| Arc::clone(contents)).unwrap_or_default()
     }
-}
-
-/// Whether two lists hold the same migrations.
-fn same(one: &[Present], other: &[Present]) -> bool {
-    let digest = |of: &[Present]| in_force_digest(of.iter().map(|of| (of.version.as_str(), &of.digest)));
-    digest(one) == digest(other)
 }
 
 fn contents(release: &Release) -> Vec<Present> {
@@ -430,7 +441,7 @@ pub(super) fn freeze(
         .into_iter()
         .zip(assigned)
         .map(|((tenant, standing, pending), waves)| {
-            let in_force = in_force_digest(standing.in_force.iter().map(|of| (of.version.as_str(), &of.digest)));
+            let in_force = digest_of(&standing.in_force);
             let plan =
                 expand(&request.workflow, &Expand { stage: 0, in_force, pending: &pending, release: arrives_at })?;
             let fence = standing.survey.as_ref().and_then(|survey| survey.fence.as_ref());

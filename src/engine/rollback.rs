@@ -8,7 +8,7 @@ use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::lost::Seen;
 use super::operate::fold;
-use super::prepare::{Known, Prepared, Request, Standing, dialect, freeze, refuse_lost_log, refused};
+use super::prepare::{Histories, Known, Prepared, Request, dialect, freeze, refuse_lost_log, refused};
 use super::run::deploy_events;
 use crate::base::{Code, DeployId, TenantId};
 use crate::fleet::Tenant;
@@ -76,7 +76,7 @@ pub async fn prepare_rollback(
         .buffer_unordered(request.concurrency.max(1))
         .collect::<Vec<_>>()
         .await;
-    let mut tenants = Vec::with_capacity(looked.len());
+    let (mut tenants, mut histories) = (Vec::with_capacity(looked.len()), Histories::default());
     for (tenant, pending, survey) in looked {
         let refuse = |code, message| Refusal { tenant: tenant.id.clone(), code, message };
         match survey {
@@ -85,7 +85,7 @@ pub async fn prepare_rollback(
                 let in_force = survey.in_force.iter().map(|of| (of.version.as_str(), of.name.as_str()));
                 match stands_on_top(&in_force.collect::<Vec<_>>(), &pending) {
                     Err((code, message)) => refusals.push(refuse(code, message)),
-                    Ok(()) => tenants.push((tenant, Standing::of(survey), pending)),
+                    Ok(()) => tenants.push((tenant, histories.standing(survey), pending)),
                 }
             }
         }
