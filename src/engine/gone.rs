@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{EngineError, Refusal};
-use super::prepare::{Request, Standing};
+use super::prepare::Request;
+use super::standing::Standing;
 use crate::base::limits::{DEPLOYS_REMEMBERED_MAX, TENANTS_PAGE};
 use crate::base::{Code, DeployId, TenantId};
 use crate::fleet::Tenant;
