@@ -96,7 +96,8 @@ SELECT split_part(current_setting('server_version'), ' ', 1) AS windlass_server,
        {server_is} || '@' || extract(epoch FROM pg_postmaster_start_time())::text,
        (SELECT oid::text FROM pg_database WHERE datname = current_database()), current_schema()::text,
        coalesce((SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                 WHERE c.oid = to_regclass({fence})), {would_be});
+                 WHERE c.oid = to_regclass({fence})), {would_be}),
+       session_user::text, current_user::text;
 {tables};
 COMMIT"
     )
@@ -110,6 +111,16 @@ fn read(conn: &Conn, reply: Reply) -> Result<Survey, SessionError> {
     if fact(3).is_none() {
         let message = "the database has none of the schemas in the tenant's search path".to_owned();
         return Err(SessionError::no_effect(&conn.tenant, ErrorClass::Permanent, Code::TenantMissing, message));
+    }
+    let (login, acting) = (part(5), part(6));
+    if login != acting {
+        // The server shows a session's start to its own role and to those that are members of it. Acting as another, a worker could
+        // neither name its own session in the fence nor end its predecessor's.
+        let message = format!(
+            "{login} acts as {acting} as soon as it logs in (ALTER ROLE … SET role): Windlass could not see its own sessions. Log in \
+             as {acting}, or: ALTER ROLE {login} RESET role"
+        );
+        return Err(SessionError::no_effect(&conn.tenant, ErrorClass::Permanent, Code::TenantDenied, message));
     }
     if reply.row("windlass_there").is_some_and(|row| row.cell(0) != row.cell(1)) {
         return Err(damaged(Damage::HalfMissing));

@@ -217,6 +217,25 @@ async fn what_a_trigger_sets_behind_everybodys_back_does_not_reach_the_ledger_or
 }
 
 #[tokio::test]
+async fn a_login_that_acts_as_another_role_is_refused_by_the_survey() {
+    let it = Subject::new(Kind::PostgresDatabase).await;
+    let login = format!("odd_{}", it.db().name);
+    let mut admin = Admin::to(it.db()).await;
+    admin
+        .execute_all(&format!(
+            "CREATE ROLE {login} LOGIN PASSWORD 'odd'; GRANT app TO {login}; ALTER ROLE {login} SET role = 'app'"
+        ))
+        .await;
+    let (_, place) = it.db().url.split_once('@').unwrap();
+    let conn = conn_to("acme", &format!("postgres://{login}:odd@{place}"), None).await;
+    let error = survey(&conn, &surveying()).await.unwrap_err();
+    assert_eq!(error.failure.code, Code::TenantDenied);
+    assert!(error.failure.message.contains(&format!("{login} acts as app")), "{}", error.failure.message);
+    admin.execute_all(&format!("ALTER ROLE {login} RESET role")).await;
+    survey(&conn, &surveying()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_constraint_that_is_checked_at_the_commit_fails_the_unit() {
     let it = Subject::new(Kind::PostgresDatabase).await;
     let mut session = it.open(1).await;
