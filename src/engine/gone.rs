@@ -16,6 +16,9 @@ use crate::log::{Log, TenantQuery, TenantRecord};
 use crate::saga::event::{Event, Found, StreamId, TenantEvent};
 use crate::saga::summary::TenantStatus;
 
+const GONE: &str = "earlier deploys have worked here, and neither windlass_fence nor windlass_ledger is where it is looked for: all \
+                    migrations would be applied again";
+
 /// Refuses the tenants that have neither fence nor ledger although a deploy of this log has worked there.
 pub(super) async fn refuse_gone<'t>(
     log: &dyn Log,
@@ -45,15 +48,7 @@ pub(super) async fn refuse_gone<'t>(
         doubtful.retain(|id| !worked.contains(id));
         gone.extend(worked);
     }
-    let refusal = |tenant| {
-        Refusal {
-        tenant,
-        code: Code::LedgerGone,
-        message: "earlier deploys have worked here, and neither windlass_fence nor windlass_ledger is where it is looked for: \
-                  all migrations would be applied again"
-            .to_owned(),
-    }
-    };
+    let refusal = |tenant| Refusal { tenant, code: Code::LedgerGone, message: GONE.to_owned() };
     Ok(gone.into_iter().map(refusal).collect())
 }
 
