@@ -147,6 +147,18 @@ pub enum Lives {
     Unknown,
 }
 
+/// What shows afterwards that a statement took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shown {
+    /// The definitions of what it touches.
+    Definition,
+    /// Those, or only the number under which the server keeps a table (`MySQL`): it may leave every definition as it was.
+    Number,
+    /// Nothing.
+    Nowhere,
+}
+
 /// What is known of one statement of a stepwise script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts {
@@ -154,6 +166,8 @@ pub struct Facts {
     pub commit: Commit,
     /// Whose definitions it changes: what to take the fingerprint of.
     pub touches: Touches,
+    /// Where its effect shows.
+    pub shown: Shown,
     /// Whether it may be run again when it cannot be told whether it took effect.
     pub repeat: Repeat,
     /// What to look for, and to clear away, before it is run again.
@@ -165,12 +179,17 @@ pub struct Facts {
 impl Facts {
     /// Nothing is known but what it shares a transaction with.
     fn unknown(commit: Commit) -> Self {
-        let lives = Lives::Database;
-        Self { commit, touches: Touches::Unknown, repeat: Repeat::Harmful, middle: Middle::None, lives }
+        let (touches, shown, lives) = (Touches::Unknown, Shown::Nowhere, Lives::Database);
+        Self { commit, touches, shown, repeat: Repeat::Harmful, middle: Middle::None, lives }
     }
 
     fn touching(self, objects: Vec<Object>) -> Self {
-        Self { touches: Touches::Objects(objects), ..self }
+        let shown = if objects.is_empty() { Shown::Nowhere } else { Shown::Definition };
+        Self { touches: Touches::Objects(objects), shown, ..self }
+    }
+
+    fn shown(self, shown: Shown) -> Self {
+        Self { shown, ..self }
     }
 
     fn harmless(self) -> Self {

@@ -5,6 +5,7 @@
 
 mod act;
 mod conn;
+pub mod course;
 mod error;
 mod ledger;
 mod mysql;
@@ -12,6 +13,7 @@ mod postgres;
 mod reply;
 mod session;
 mod sqlite;
+mod stepwise;
 
 pub use conn::{Conn, Surveying, open, survey};
 pub use error::{Outcome, SessionError};
@@ -19,3 +21,4 @@ pub use session::{
     Applied, CheckOutcome, Effect, FenceMark, FenceState, ForeignKeys, InForce, LedgerKey, LedgerRow, Opening, Probe,
     Session, SetsSession, Survey, Unit,
 };
+pub use stepwise::{Begun, Mend, Mended, Print, State, Stepwise, Stride, Written};

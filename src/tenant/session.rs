@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::error::SessionError;
+use super::stepwise::Stepwise;
 use crate::base::{DeployId, Digest, Epoch, LogId, StepId, TenantId, Timestamp, WorkerId};
 use crate::saga::event::Half;
 
@@ -213,7 +214,10 @@ pub enum CheckOutcome {
 /// Any method that gives an error whose [`SessionError::outcome`] is unknown leaves the session unusable: drop it, open another
 /// one under the same epoch, and probe.
 #[async_trait]
-pub trait Session: Send + Sync {
+pub trait Session: Stepwise + Send + Sync {
+    /// The tenant.
+    fn tenant(&self) -> &TenantId;
+
     /// The server's product and version.
     fn server(&self) -> &str;
 

@@ -1,7 +1,7 @@
 //! What `MySQL` and `MariaDB` commit by themselves. What a killed server leaves behind was measured on `MariaDB` 10.11; `MySQL` 8
 //! drops several tables in one piece, and is treated as if it did not.
 
-use super::{Commit, Facts, Middle, Object, ObjectKind};
+use super::{Commit, Facts, Middle, Object, ObjectKind, Shown};
 use crate::release::Dialect;
 use crate::release::sql::mysql::{behind_wait, object};
 use crate::release::sql::{Sentence, name_at};
@@ -18,16 +18,24 @@ pub(super) fn facts(s: Sentence<'_>, commit: Commit) -> Option<Facts> {
             Some(none().harmless())
         }
         _ if commit == Commit::WithLedger => None,
-        "CREATE" => create(s, facts()),
-        "ALTER" => alter(s, facts()),
-        "DROP" => drop(s, facts()),
+        "CREATE" => create(s, facts()).or_else(|| in_database(s, facts())),
+        "ALTER" => alter(s, facts()).or_else(|| in_database(s, facts())),
+        "DROP" => drop(s, facts()).or_else(|| in_database(s, facts())),
         "RENAME" if s.is_any(1, &["TABLE", "TABLES"]) => rename(s, facts()),
         "TRUNCATE" => {
             let table = one(ObjectKind::Table, s, s.skip(1, &["TABLE"]))?.0;
-            Some(facts().touching(vec![table]))
+            Some(facts().touching(vec![table]).shown(Shown::Number))
         }
         _ => None,
     }
+}
+
+/// Of a definition in the tenant's database that is not understood: it shows in all of them together. Not of users, servers and
+/// functions of libraries, which are not in it.
+fn in_database(s: Sentence<'_>, facts: Facts) -> Option<Facts> {
+    let word = object(s)?.1;
+    let inside = (kind_of(&word).is_some() && !s.has(&["SONAME"])) || word == "INDEX";
+    inside.then(|| facts.shown(Shown::Number))
 }
 
 fn has_call(s: Sentence<'_>) -> bool {
@@ -85,7 +93,7 @@ fn create(s: Sentence<'_>, facts: Facts) -> Option<Facts> {
     let facts = facts.touching(vec![created.clone()]);
     Some(match (replaces, rows) {
         // What was written into it since would be lost.
-        (true, true) => facts.leaving(Middle::ReplaceTable { object: created }),
+        (true, true) => facts.shown(Shown::Number).leaving(Middle::ReplaceTable { object: created }),
         (true, false) => facts.harmless(),
         // Whether a table that is there already takes the rows of the query once more depends on the server.
         (false, _) => facts.harmless_if(exists && !(0..s.len()).any(|at| s.is_any(at, &["SELECT", "VALUES", "WITH"]))),
@@ -152,7 +160,9 @@ fn alter(s: Sentence<'_>, facts: Facts) -> Option<Facts> {
             }
             None => Some(facts.touching(vec![altered]).harmless()),
         },
-        ObjectKind::Sequence => Some(facts.touching(vec![altered]).harmless_if(!s.has(&["RESTART"]))),
+        // Where a sequence stands is no part of its definition.
+        ObjectKind::Sequence if s.has(&["RESTART"]) => Some(facts.touching(vec![altered]).shown(Shown::Nowhere)),
+        ObjectKind::Sequence => Some(facts.touching(vec![altered]).harmless()),
         ObjectKind::Index | ObjectKind::Trigger => None,
     }
 }
@@ -160,9 +170,11 @@ fn alter(s: Sentence<'_>, facts: Facts) -> Option<Facts> {
 /// The actions of `ALTER TABLE` from `at` on.
 fn alter_table(s: Sentence<'_>, table: Object, at: usize, facts: Facts) -> Option<Facts> {
     let mut objects = vec![table];
-    let mut harmless = true;
+    let (mut harmless, mut by_number) = (true, false);
     for action in s.from(at).parts() {
         harmless &= is_repeatable(action);
+        // Of partitions, and of tablespaces, no definition may tell.
+        by_number |= action.is_any(1, &["PARTITION", "PARTITIONING", "TABLESPACE"]);
         let other = if action.starts(&["RENAME"]) && !action.is_any(1, &["COLUMN", "INDEX", "KEY"]) {
             Some(action.skip_any(1, &["TO", "AS"]))
         } else if action.starts(&["EXCHANGE", "PARTITION"]) {
@@ -177,7 +189,8 @@ fn alter_table(s: Sentence<'_>, table: Object, at: usize, facts: Facts) -> Optio
             objects.push(one(ObjectKind::Table, action, at)?.0);
         }
     }
-    Some(facts.touching(objects).harmless_if(harmless))
+    let shown = if by_number { Shown::Number } else { Shown::Definition };
+    Some(facts.touching(objects).shown(shown).harmless_if(harmless))
 }
 
 /// Whether one action of `ALTER TABLE` comes to the same when it is run again.
@@ -188,8 +201,8 @@ fn is_repeatable(action: Sentence<'_>) -> bool {
         "ADD" => action.reads(object, &["IF", "NOT", "EXISTS"]),
         "DROP" => action.reads(object, &["IF", "EXISTS"]),
         "MODIFY" | "ENGINE" | "COMMENT" | "ROW_FORMAT" | "FORCE" | "ENABLE" | "DISABLE" | "ALGORITHM" | "LOCK"
-        | "DEFAULT" | "CHARACTER" | "CHARSET" | "COLLATE" | "ORDER" | "ANALYZE" | "OPTIMIZE" | "REBUILD" | "CHECK"
-        | "REPAIR" => true,
+        | "AUTO_INCREMENT" | "DEFAULT" | "CHARACTER" | "CHARSET" | "COLLATE" | "ORDER" | "ANALYZE" | "OPTIMIZE"
+        | "REBUILD" | "CHECK" | "REPAIR" => true,
         "CONVERT" => action.is(1, "TO"),
         // Of a default or of visibility; not `ALTER COLUMN … RENAME`, which there is not.
         "ALTER" => action.has(&["SET"]) || action.has(&["DROP", "DEFAULT"]),

@@ -20,12 +20,10 @@ mod connect;
 mod ending;
 mod engines;
 mod opening;
-#[cfg_attr(not(test), allow(dead_code, reason = "for stepwise migrations, which no session runs yet"))]
 mod print;
 mod said;
 mod session;
 mod sql;
-#[cfg_attr(not(test), allow(dead_code, reason = "for stepwise migrations, which no session runs yet"))]
 mod statements;
 mod survey;
 #[cfg(test)]

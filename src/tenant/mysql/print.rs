@@ -4,57 +4,28 @@
 //! (TRUNCATE, OPTIMIZE, a rebuild, an exchanged partition) changes the number by which InnoDB knows the table, so that stands beside
 //! it where it may be read. Not seen by either: ANALYZE, `AUTO_INCREMENT =`, DISABLE KEYS, a sequence's RESTART, GRANT.
 
-use std::fmt;
-
 use super::said::Said;
 use super::session::MySession;
 use super::sql::{identifier, literal};
 use crate::base::{Code, Digest};
+use crate::release::stepwise::{Facts, Middle, Object, ObjectKind, Shown, Touches};
 use crate::saga::failure::ErrorClass;
 use crate::tenant::error::SessionError;
 use crate::tenant::reply::Cells;
+use crate::tenant::stepwise::{Mend, Mended, Print};
 
 /// Rows of one part of a database's catalog that are read for a print of all of it.
 const PRINT_ROWS_MAX: usize = 1_000_000;
 
-/// A kind of object that has a definition of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::tenant) enum Kind {
-    Table,
-    View,
-    Trigger,
-    Procedure,
-    Function,
-    Event,
-    /// MariaDB's.
-    Sequence,
-}
+/// What a print says of an object that is not there.
+const IS_ABSENT: &str = ": absent";
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Table => "table",
-            Self::View => "view",
-            Self::Trigger => "trigger",
-            Self::Procedure => "procedure",
-            Self::Function => "function",
-            Self::Event => "event",
-            Self::Sequence => "sequence",
-        })
-    }
-}
-
-/// An object; in the tenant's own database where none is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::tenant) struct Object {
-    pub(in crate::tenant) kind: Kind,
-    pub(in crate::tenant) database: Option<String>,
-    pub(in crate::tenant) name: String,
-}
+/// What a print says where the server does not let us see a table's number.
+const UNSEEN: &str = ", numbers unseen";
 
 /// What a print is taken of.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::tenant) enum Of<'a> {
+pub(super) enum Of<'a> {
     /// These.
     Objects(&'a [Object]),
     /// Everything in the tenant's database, where it cannot be told what a statement changes.
@@ -64,7 +35,7 @@ pub(in crate::tenant) enum Of<'a> {
 /// Whether InnoDB's own numbers of the tables are part of a print. Asking for them reads the server's whole dictionary, so only
 /// where a definition may not show the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::tenant) enum Numbers {
+pub(super) enum Numbers {
     Asked,
     NotAsked,
 }
@@ -81,8 +52,65 @@ const SETTLE: &str = "SET @windlass_mode = @@sql_mode, @windlass_results = @@cha
 const UNSETTLE: &str = "SET sql_mode = @windlass_mode, character_set_results = @windlass_results";
 
 impl MySession {
-    /// The print: one line of text for people and for comparison. Changes nothing.
-    pub(in crate::tenant) async fn print(&mut self, of: Of<'_>, numbers: Numbers) -> Result<String, SessionError> {
+    /// The print of what a statement touches.
+    pub(super) async fn print_of(&mut self, facts: &Facts) -> Result<Print, SessionError> {
+        let of = match &facts.touches {
+            Touches::Objects(objects) => Of::Objects(objects),
+            Touches::Unknown => Of::All,
+        };
+        let numbers = if facts.shown == Shown::Number { Numbers::Asked } else { Numbers::NotAsked };
+        let text = self.fingerprint(of, numbers).await?;
+        Ok(Print { proves: !text.contains(UNSEEN), text })
+    }
+
+    /// Looks for a known middle of a statement that a killed server, or an error, has left.
+    ///
+    /// Whatever is done here is looked for again should we die in it: objects that are to go are dropped if they are there.
+    pub(super) async fn mend_middle(
+        &mut self,
+        middle: &Middle,
+        before: &str,
+        when: Mend,
+    ) -> Result<Mended, SessionError> {
+        match (middle, when) {
+            (Middle::DropSeveral { objects }, Mend::InDoubt) => self.drop_the_rest(objects, before).await,
+            (Middle::ReplaceTable { object }, Mend::InDoubt) => {
+                let now = self.fingerprint(Of::Objects(std::slice::from_ref(object)), Numbers::NotAsked).await?;
+                // There before or not: the statement makes it.
+                Ok(if now.ends_with(IS_ABSENT) { Mended::ToRun } else { Mended::Nothing })
+            }
+            // What is dropped does not come back; the others are of PostgreSQL.
+            _ => Ok(Mended::Nothing),
+        }
+    }
+
+    async fn drop_the_rest(&mut self, objects: &[Object], before: &str) -> Result<Mended, SessionError> {
+        let mut left = Vec::new();
+        let now = self.fingerprint(Of::Objects(objects), Numbers::NotAsked).await?;
+        if now == before {
+            return Ok(Mended::Nothing);
+        }
+        for object in objects {
+            let print = self.fingerprint(Of::Objects(std::slice::from_ref(object)), Numbers::NotAsked).await?;
+            if !print.ends_with(IS_ABSENT) {
+                left.push(self.full_name(object));
+            }
+        }
+        if let (Some(object), false) = (objects.first(), left.is_empty()) {
+            let kind = word(object.kind).to_uppercase();
+            let text = format!("DROP {kind} IF EXISTS {}", left.join(", "));
+            self.ask(text).await.map_err(|said| self.error(&said))?;
+        }
+        Ok(Mended::InEffect)
+    }
+
+    fn full_name(&self, object: &Object) -> String {
+        let database = object.schema.as_deref().unwrap_or(&self.names().database);
+        format!("{}.{}", identifier(database), identifier(&object.name))
+    }
+
+    /// One line of text for people and for comparison. Changes nothing.
+    pub(super) async fn fingerprint(&mut self, of: Of<'_>, numbers: Numbers) -> Result<String, SessionError> {
         self.ask(SETTLE).await.map_err(|said| self.error(&said))?;
         let print = match of {
             Of::Objects(objects) => self.print_objects(objects, numbers).await,
@@ -102,13 +130,13 @@ impl MySession {
     }
 
     async fn print_object(&mut self, object: &Object, numbers: Numbers) -> Result<String, SessionError> {
-        let database = object.database.clone().unwrap_or_else(|| self.names().database.clone());
-        let place = object.database.as_deref().map(|database| format!("{database}.")).unwrap_or_default();
-        let name = format!("{} {place}{}", object.kind, object.name);
-        let full = format!("{}.{}", identifier(&database), identifier(&object.name));
+        let database = object.schema.clone().unwrap_or_else(|| self.names().database.clone());
+        let place = object.schema.as_deref().map(|database| format!("{database}.")).unwrap_or_default();
+        let name = format!("{} {place}{}", word(object.kind), object.name);
+        let full = self.full_name(object);
         let rows = match object.kind {
-            Kind::Table => self.shown(format!("SHOW CREATE TABLE {full}")).await?,
-            Kind::Sequence => self.shown(format!("SHOW CREATE SEQUENCE {full}")).await?,
+            ObjectKind::Table => self.shown(format!("SHOW CREATE TABLE {full}")).await?,
+            ObjectKind::Sequence => self.shown(format!("SHOW CREATE SEQUENCE {full}")).await?,
             kind => {
                 let mut rows = Vec::new();
                 for part in parts_of(kind) {
@@ -118,14 +146,14 @@ impl MySession {
             }
         };
         if rows.is_empty() {
-            return Ok(format!("{name}: absent"));
+            return Ok(format!("{name}{IS_ABSENT}"));
         }
         let rows: Vec<Cells> = match object.kind {
-            Kind::Table => rows.into_iter().map(without_counter).collect(),
+            ObjectKind::Table => rows.into_iter().map(without_counter).collect(),
             _ => rows,
         };
         let mut line = format!("{name}: {}", hash(&rows));
-        if object.kind == Kind::Table && numbers == Numbers::Asked {
+        if object.kind == ObjectKind::Table && numbers == Numbers::Asked {
             let which = literal(&object.name);
             line.push_str(&self.numbers_of(&database, Some(&which)).await?);
         }
@@ -175,7 +203,7 @@ impl MySession {
         match self.rows(sql, PRINT_ROWS_MAX).await {
             Ok(rows) => Ok(format!(", numbers {}", hash(&rows))),
             // Only with the PROCESS privilege; the same each time that this user asks.
-            Err(said) if said.is(DENIED) => Ok(", numbers unseen".to_owned()),
+            Err(said) if said.is(DENIED) => Ok(UNSEEN.to_owned()),
             Err(said) => Err(self.error(&said)),
         }
     }
@@ -195,7 +223,7 @@ impl MySession {
             return Ok(rows);
         }
         let message = format!("a part of the database's catalog has {PRINT_ROWS_MAX} rows or more; nothing was done");
-        Err(SessionError::no_effect(self.tenant(), ErrorClass::Permanent, Code::StepFailed, message))
+        Err(SessionError::no_effect(&self.opening().tenant, ErrorClass::Permanent, Code::StepFailed, message))
     }
 }
 
@@ -218,6 +246,19 @@ fn strip_counter(text: &str) -> String {
             let after = counter[COUNTER.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
             format!("{columns}{before}{after}")
         }
+    }
+}
+
+const fn word(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Table => "table",
+        ObjectKind::View => "view",
+        ObjectKind::Index => "index",
+        ObjectKind::Trigger => "trigger",
+        ObjectKind::Procedure => "procedure",
+        ObjectKind::Function => "function",
+        ObjectKind::Event => "event",
+        ObjectKind::Sequence => "sequence",
     }
 }
 
@@ -293,14 +334,15 @@ const FUNCTIONS: [Part; 2] =
     [Part { only: "ROUTINE_TYPE = 'FUNCTION'", ..ROUTINES }, Part { only: "ROUTINE_TYPE = 'FUNCTION'", ..PARAMETERS }];
 
 /// The parts in which an object of a kind is defined.
-const fn parts_of(kind: Kind) -> &'static [Part] {
+const fn parts_of(kind: ObjectKind) -> &'static [Part] {
     match kind {
-        Kind::Table | Kind::Sequence => &[],
-        Kind::View => &[VIEWS],
-        Kind::Trigger => &[TRIGGERS],
-        Kind::Procedure => &PROCEDURES,
-        Kind::Function => &FUNCTIONS,
-        Kind::Event => &[EVENTS],
+        // An index is a part of its table, and no statement is said to touch one alone.
+        ObjectKind::Table | ObjectKind::Sequence | ObjectKind::Index => &[],
+        ObjectKind::View => &[VIEWS],
+        ObjectKind::Trigger => &[TRIGGERS],
+        ObjectKind::Procedure => &PROCEDURES,
+        ObjectKind::Function => &FUNCTIONS,
+        ObjectKind::Event => &[EVENTS],
     }
 }
 

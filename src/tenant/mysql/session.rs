@@ -107,10 +107,6 @@ impl MySession {
         &self.opening
     }
 
-    pub(super) const fn tenant(&self) -> &TenantId {
-        &self.opening.tenant
-    }
-
     /// What the server would read otherwise, or not at all.
     pub(super) fn refuse_what_is_not_read(&self, statements: &[String]) -> Result<(), SessionError> {
         refuse_misread(&self.opening.tenant, statements, &self.facts.sql_mode)?;
@@ -209,6 +205,12 @@ impl MySession {
     }
 
     /// Asks a query in a transaction that cannot write.
+    /// Whether a step of this deploy stopped in its middle; also where that cannot be told.
+    async fn holds_part(&mut self) -> bool {
+        let text = sql::part_of_an_act(&self.names, self.opening.deploy);
+        self.ask(text).await.map_or(true, |reply| reply.row("windlass_part").is_some())
+    }
+
     async fn query(&mut self, sql: &str) -> Result<Vec<Cells>, Trouble> {
         let Some(wire) = &mut self.wire else { return Err(Trouble::Over) };
         // Prepared, a text is one statement: no COMMIT can hide behind the query and write.
@@ -223,6 +225,10 @@ impl MySession {
 
 #[async_trait]
 impl Session for MySession {
+    fn tenant(&self) -> &TenantId {
+        &self.opening.tenant
+    }
+
     fn server(&self) -> &str {
         &self.facts.server
     }
@@ -286,7 +292,7 @@ impl Session for MySession {
         // Nothing of this deploy is left here, and the fence should not say that something may be: were the log lost, it would
         // count as work under way. Should this fail, that is all that happens.
         let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
-        if idle && self.ready().await.is_ok() {
+        if idle && self.ready().await.is_ok() && !self.holds_part().await {
             self.say(sql::set_fence(&self.names, &self.opening, FenceState::Undone)).await;
         }
         self.let_go().await;

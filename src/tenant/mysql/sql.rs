@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::connect::{Limits, SessionId};
-use crate::base::Timestamp;
 use crate::base::limits::{LEDGER_ROWS_MAX, TENANT_IDLE_IN_TRANSACTION};
+use crate::base::{DeployId, Timestamp};
 use crate::tenant::ledger::{NewRow, effect_text, half_text, state_text};
 use crate::tenant::session::{FenceState, LedgerKey, Opening};
 
@@ -281,6 +281,16 @@ pub(super) fn statements(names: &Names, key: &LedgerKey) -> String {
     )
 }
 
+/// A statement of an act of this deploy that has no row in the ledger, neither of its end nor a tombstone.
+pub(super) fn part_of_an_act(names: &Names, deploy: DeployId) -> String {
+    format!(
+        "SELECT 1 AS windlass_part FROM {} AS begun WHERE deploy_id = '{deploy}' AND half = 'act' AND NOT EXISTS \
+         (SELECT 1 FROM {} AS ledger WHERE ledger.deploy_id = begun.deploy_id AND ledger.step_id = begun.step_id \
+         AND ledger.half = begun.half) LIMIT 1",
+        names.statement, names.ledger
+    )
+}
+
 /// One of them.
 pub(super) fn statement_is(key: &LedgerKey, number: u32) -> String {
     format!("{} AND `number` = {number}", key_is(key))
@@ -304,17 +314,6 @@ pub(super) fn insert_statement(
         half_text(key.half),
         literal(before),
         opening.epoch,
-    )
-}
-
-/// Takes an intent over, with the print as it is now.
-pub(super) fn intend_again(names: &Names, opening: &Opening, key: &LedgerKey, number: u32, before: &str) -> String {
-    format!(
-        "UPDATE {} SET before_print = {}, epoch = {}, at = UTC_TIMESTAMP(3) WHERE {} AND state = 'intent'",
-        names.statement,
-        literal(before),
-        opening.epoch,
-        statement_is(key, number),
     )
 }
 

@@ -15,17 +15,18 @@ use sqlx::ConnectOptions as _;
 
 use self::mariadb::{Admin, Db, PrivateMariaDb, shared};
 use self::server::Durability;
-use super::print::{Kind, Numbers, Object, Of};
+use super::print::{Numbers, Of};
 use super::session::MySession;
-use super::statements::{Begun, State, Written};
 use crate::base::{Code, Coded as _, DeployId, Digest, Epoch, LogId, StepId, TenantId, WorkerId};
 use crate::fleet::{Entry, SecretResolver, Source, Variables};
+use crate::release::stepwise::{Object, ObjectKind};
 use crate::saga::event::Half;
 use crate::tenant::conn::Conn;
 use crate::tenant::error::Outcome;
 use crate::tenant::session::{
     Applied, Effect, FenceState, ForeignKeys, LedgerKey, Opening, Probe, Session as _, SetsSession, Unit,
 };
+use crate::tenant::stepwise::{Begun, State, Stepwise as _, Written};
 
 /// A tenant and a deploy.
 struct Stage {
@@ -108,8 +109,8 @@ impl Stage {
     }
 }
 
-fn object(kind: Kind, name: &str) -> Object {
-    Object { kind, database: None, name: name.to_owned() }
+fn object(kind: ObjectKind, name: &str) -> Object {
+    Object { kind, schema: None, name: name.to_owned() }
 }
 
 /// What there is before the statements of [`CHANGES`].
@@ -125,36 +126,36 @@ const SCENE: &str = "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, n int, K
     CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.n = 1";
 
 /// Statements one after the other, and the object that each changes.
-const CHANGES: &[(&str, Kind, &str)] = &[
-    ("ALTER TABLE t ADD COLUMN m int", Kind::Table, "t"),
-    ("ALTER TABLE t ALTER COLUMN m SET DEFAULT 7", Kind::Table, "t"),
-    ("ALTER TABLE t ADD INDEX m (m)", Kind::Table, "t"),
-    ("ALTER TABLE t ADD CONSTRAINT small CHECK (m < 100)", Kind::Table, "t"),
-    ("ALTER TABLE t ADD CONSTRAINT up FOREIGN KEY (m) REFERENCES parent (id)", Kind::Table, "t"),
-    ("ALTER TABLE t COMMENT = 'all of them'", Kind::Table, "t"),
-    ("ALTER TABLE t CONVERT TO CHARACTER SET latin1", Kind::Table, "t"),
-    ("ALTER TABLE t RENAME COLUMN n TO o", Kind::Table, "t"),
-    ("CREATE INDEX o2 ON t (o)", Kind::Table, "t"),
-    ("DROP INDEX k ON t", Kind::Table, "t"),
-    ("RENAME TABLE t TO renamed", Kind::Table, "t"),
-    ("RENAME TABLE renamed TO t", Kind::Table, "t"),
-    ("ALTER TABLE `odd-ná me` ADD COLUMN a int", Kind::Table, "odd-ná me"),
-    ("ALTER TABLE parts ADD PARTITION (PARTITION p2 VALUES LESS THAN (30))", Kind::Table, "parts"),
-    ("CREATE TABLE u (id int)", Kind::Table, "u"),
-    ("DROP TABLE u", Kind::Table, "u"),
-    ("CREATE OR REPLACE VIEW v AS SELECT id, o FROM t", Kind::View, "v"),
-    ("DROP VIEW v", Kind::View, "v"),
-    ("ALTER SEQUENCE s INCREMENT 5", Kind::Sequence, "s"),
-    ("DROP SEQUENCE s", Kind::Sequence, "s"),
-    ("CREATE OR REPLACE PROCEDURE p() SELECT 2", Kind::Procedure, "p"),
-    ("CREATE OR REPLACE PROCEDURE p(a int) SELECT 2", Kind::Procedure, "p"),
-    ("ALTER PROCEDURE p SQL SECURITY INVOKER", Kind::Procedure, "p"),
-    ("DROP PROCEDURE p", Kind::Procedure, "p"),
-    ("DROP FUNCTION f", Kind::Function, "f"),
-    ("ALTER EVENT e DISABLE", Kind::Event, "e"),
-    ("ALTER EVENT e RENAME TO e2", Kind::Event, "e"),
-    ("DROP TRIGGER g", Kind::Trigger, "g"),
-    ("CREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW SET @n = 1", Kind::Trigger, "g"),
+const CHANGES: &[(&str, ObjectKind, &str)] = &[
+    ("ALTER TABLE t ADD COLUMN m int", ObjectKind::Table, "t"),
+    ("ALTER TABLE t ALTER COLUMN m SET DEFAULT 7", ObjectKind::Table, "t"),
+    ("ALTER TABLE t ADD INDEX m (m)", ObjectKind::Table, "t"),
+    ("ALTER TABLE t ADD CONSTRAINT small CHECK (m < 100)", ObjectKind::Table, "t"),
+    ("ALTER TABLE t ADD CONSTRAINT up FOREIGN KEY (m) REFERENCES parent (id)", ObjectKind::Table, "t"),
+    ("ALTER TABLE t COMMENT = 'all of them'", ObjectKind::Table, "t"),
+    ("ALTER TABLE t CONVERT TO CHARACTER SET latin1", ObjectKind::Table, "t"),
+    ("ALTER TABLE t RENAME COLUMN n TO o", ObjectKind::Table, "t"),
+    ("CREATE INDEX o2 ON t (o)", ObjectKind::Table, "t"),
+    ("DROP INDEX k ON t", ObjectKind::Table, "t"),
+    ("RENAME TABLE t TO renamed", ObjectKind::Table, "t"),
+    ("RENAME TABLE renamed TO t", ObjectKind::Table, "t"),
+    ("ALTER TABLE `odd-ná me` ADD COLUMN a int", ObjectKind::Table, "odd-ná me"),
+    ("ALTER TABLE parts ADD PARTITION (PARTITION p2 VALUES LESS THAN (30))", ObjectKind::Table, "parts"),
+    ("CREATE TABLE u (id int)", ObjectKind::Table, "u"),
+    ("DROP TABLE u", ObjectKind::Table, "u"),
+    ("CREATE OR REPLACE VIEW v AS SELECT id, o FROM t", ObjectKind::View, "v"),
+    ("DROP VIEW v", ObjectKind::View, "v"),
+    ("ALTER SEQUENCE s INCREMENT 5", ObjectKind::Sequence, "s"),
+    ("DROP SEQUENCE s", ObjectKind::Sequence, "s"),
+    ("CREATE OR REPLACE PROCEDURE p() SELECT 2", ObjectKind::Procedure, "p"),
+    ("CREATE OR REPLACE PROCEDURE p(a int) SELECT 2", ObjectKind::Procedure, "p"),
+    ("ALTER PROCEDURE p SQL SECURITY INVOKER", ObjectKind::Procedure, "p"),
+    ("DROP PROCEDURE p", ObjectKind::Procedure, "p"),
+    ("DROP FUNCTION f", ObjectKind::Function, "f"),
+    ("ALTER EVENT e DISABLE", ObjectKind::Event, "e"),
+    ("ALTER EVENT e RENAME TO e2", ObjectKind::Event, "e"),
+    ("DROP TRIGGER g", ObjectKind::Trigger, "g"),
+    ("CREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW SET @n = 1", ObjectKind::Trigger, "g"),
 ];
 
 #[tokio::test]
@@ -164,14 +165,14 @@ async fn a_print_sees_every_change_of_a_definition_and_so_does_the_print_of_ever
     let mut session = it.open(1).await;
     for (change, kind, name) in CHANGES {
         let objects = [object(*kind, name)];
-        let before = session.print(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
-        let all_before = session.print(Of::All, Numbers::NotAsked).await.unwrap();
-        assert_eq!(session.print(Of::All, Numbers::NotAsked).await.unwrap(), all_before);
+        let before = session.fingerprint(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
+        let all_before = session.fingerprint(Of::All, Numbers::NotAsked).await.unwrap();
+        assert_eq!(session.fingerprint(Of::All, Numbers::NotAsked).await.unwrap(), all_before);
         it.own(change).await;
-        let after = session.print(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
+        let after = session.fingerprint(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
         assert_ne!(before, after, "{change}");
-        assert_ne!(session.print(Of::All, Numbers::NotAsked).await.unwrap(), all_before, "{change}");
-        assert_eq!(session.print(Of::Objects(&objects), Numbers::NotAsked).await.unwrap(), after);
+        assert_ne!(session.fingerprint(Of::All, Numbers::NotAsked).await.unwrap(), all_before, "{change}");
+        assert_eq!(session.fingerprint(Of::Objects(&objects), Numbers::NotAsked).await.unwrap(), after);
     }
 }
 
@@ -181,8 +182,8 @@ async fn what_no_definition_shows_is_seen_by_the_numbers_of_the_tables() {
     it.outside(SCENE).await;
     it.outside("DROP TRIGGER g; INSERT INTO t VALUES (1, 2), (2, 3); INSERT INTO parts VALUES (1)").await;
     let mut session = it.open(1).await;
-    let elsewhere = [Object { database: Some("nowhere".to_owned()), ..object(Kind::Table, "t") }];
-    let print = session.print(Of::Objects(&elsewhere), Numbers::Asked).await.unwrap();
+    let elsewhere = [Object { schema: Some("nowhere".to_owned()), ..object(ObjectKind::Table, "t") }];
+    let print = session.fingerprint(Of::Objects(&elsewhere), Numbers::Asked).await.unwrap();
     assert_eq!(print, "table nowhere.t: absent");
     for (change, name) in [
         ("TRUNCATE t", "t"),
@@ -192,17 +193,17 @@ async fn what_no_definition_shows_is_seen_by_the_numbers_of_the_tables() {
         ("TRUNCATE `odd-ná me`", "odd-ná me"),
         ("ALTER TABLE parts TRUNCATE PARTITION p0", "parts"),
     ] {
-        let objects = [object(Kind::Table, name)];
+        let objects = [object(ObjectKind::Table, name)];
         let mut prints = Vec::new();
         for of in [Of::Objects(&objects), Of::All] {
-            prints.push(session.print(of, Numbers::Asked).await.unwrap());
+            prints.push(session.fingerprint(of, Numbers::Asked).await.unwrap());
         }
-        let plain = session.print(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
+        let plain = session.fingerprint(Of::Objects(&objects), Numbers::NotAsked).await.unwrap();
         it.outside(change).await;
         for (of, before) in [Of::Objects(&objects), Of::All].into_iter().zip(prints) {
-            assert_ne!(session.print(of, Numbers::Asked).await.unwrap(), before, "{change}");
+            assert_ne!(session.fingerprint(of, Numbers::Asked).await.unwrap(), before, "{change}");
         }
-        assert_eq!(session.print(Of::Objects(&objects), Numbers::NotAsked).await.unwrap(), plain, "{change}");
+        assert_eq!(session.fingerprint(Of::Objects(&objects), Numbers::NotAsked).await.unwrap(), plain, "{change}");
     }
 }
 
@@ -212,25 +213,25 @@ async fn a_print_says_what_is_absent_and_does_not_move_with_rows_or_settings() {
     it.outside(SCENE).await;
     let mut session = it.open(1).await;
     let absent = [
-        object(Kind::Table, "nowhere"),
-        object(Kind::Sequence, "t"),
-        object(Kind::View, "nowhere"),
-        object(Kind::Procedure, "nowhere"),
+        object(ObjectKind::Table, "nowhere"),
+        object(ObjectKind::Sequence, "t"),
+        object(ObjectKind::View, "nowhere"),
+        object(ObjectKind::Procedure, "nowhere"),
     ];
-    let print = session.print(Of::Objects(&absent), Numbers::Asked).await.unwrap();
+    let print = session.fingerprint(Of::Objects(&absent), Numbers::Asked).await.unwrap();
     assert_eq!(print, "table nowhere: absent; sequence t: absent; view nowhere: absent; procedure nowhere: absent");
     let objects: Vec<Object> = [
-        (Kind::Table, "t"),
-        (Kind::View, "v"),
-        (Kind::Sequence, "s"),
-        (Kind::Procedure, "p"),
-        (Kind::Function, "f"),
-        (Kind::Event, "e"),
-        (Kind::Trigger, "g"),
+        (ObjectKind::Table, "t"),
+        (ObjectKind::View, "v"),
+        (ObjectKind::Sequence, "s"),
+        (ObjectKind::Procedure, "p"),
+        (ObjectKind::Function, "f"),
+        (ObjectKind::Event, "e"),
+        (ObjectKind::Trigger, "g"),
     ]
     .map(|(kind, name)| object(kind, name))
     .into();
-    let before = session.print(Of::Objects(&objects), Numbers::Asked).await.unwrap();
+    let before = session.fingerprint(Of::Objects(&objects), Numbers::Asked).await.unwrap();
     assert!(!before.contains("absent") && before.contains("numbers unseen"), "{before}");
     it.outside("INSERT INTO t (n) VALUES (1), (2); SELECT NEXTVAL(s)").await;
     session
@@ -238,7 +239,7 @@ async fn a_print_says_what_is_absent_and_does_not_move_with_rows_or_settings() {
         .await
         .unwrap();
     session.run_alone(Half::Act, "USE information_schema").await.unwrap();
-    assert_eq!(session.print(Of::Objects(&objects), Numbers::Asked).await.unwrap(), before);
+    assert_eq!(session.fingerprint(Of::Objects(&objects), Numbers::Asked).await.unwrap(), before);
     // And what the migration has set is still set.
     let mode = "SELECT 1 FROM information_schema.SESSION_VARIABLES WHERE VARIABLE_NAME = 'SQL_MODE' AND VARIABLE_VALUE LIKE '%ANSI%'";
     assert_eq!(session.rows(mode.to_owned(), 9).await.unwrap().len(), 1);
@@ -248,25 +249,26 @@ async fn a_print_says_what_is_absent_and_does_not_move_with_rows_or_settings() {
 async fn the_rows_around_a_script_say_how_far_it_has_come() {
     let it = Stage::new(false).await;
     let mut session = it.open(1).await;
-    let (key, touched) = (it.key(), [object(Kind::Table, "t")]);
+    let (key, touched) = (it.key(), [object(ObjectKind::Table, "t")]);
     assert_eq!(session.begun(&key).await.unwrap(), []);
-    let before = session.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+    let before = session.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
     assert_eq!(session.intend(&key, 1, &before).await.unwrap(), Written::Now);
     assert_eq!(session.intend(&key, 1, "other").await.unwrap(), Written::Before);
     session.run_alone(Half::Act, "CREATE TABLE t (id int)").await.unwrap();
-    let after = session.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+    let after = session.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
 
     // Another worker finds the intent, and the print tells it.
     let mut later = it.open(2).await;
     let intent = Begun { number: 1, state: State::Intent, before, after: String::new(), epoch: Epoch(1) };
     assert_eq!(later.begun(&key).await.unwrap(), std::slice::from_ref(&intent));
-    assert_eq!(later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), after);
+    assert_eq!(later.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), after);
     later.settle(&key, 1, &after).await.unwrap();
     for expected in [Written::Now, Written::Before] {
-        assert_eq!(later.run_with_outcome(&key, 2, "INSERT INTO t VALUES (1)").await.unwrap(), expected);
+        assert_eq!(later.run_with_outcome(&key, 2, &["INSERT INTO t VALUES (1)".to_owned()]).await.unwrap(), expected);
     }
     later.intend(&key, 3, "x").await.unwrap();
-    later.intend_again(&key, 3, "y").await.unwrap();
+    later.forget(&key, 3).await.unwrap();
+    later.intend(&key, 3, "y").await.unwrap();
     assert_eq!(later.finish(&it.unit(), Some((3, "z"))).await.unwrap(), Applied::Now);
     let done = |number, before: &str, after: &str| Begun {
         number,
@@ -287,10 +289,11 @@ async fn a_statement_that_fails_with_its_outcome_leaves_neither() {
     let it = Stage::new(false).await;
     it.outside("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (7)").await;
     let mut session = it.open(1).await;
-    let error = session.run_with_outcome(&it.key(), 4, "INSERT INTO t VALUES (1), (7)").await.unwrap_err();
+    let error =
+        session.run_with_outcome(&it.key(), 4, &["INSERT INTO t VALUES (1), (7)".to_owned()]).await.unwrap_err();
     assert_eq!((error.outcome, error.failure.statement), (Outcome::NoEffect, Some(4)));
     assert_eq!(error.failure.server_code.as_deref(), Some("1062"));
-    let torn = session.run_with_outcome(&it.key(), 4, "CREATE TABLE u (id int)").await.unwrap_err();
+    let torn = session.run_with_outcome(&it.key(), 4, &["CREATE TABLE u (id int)".to_owned()]).await.unwrap_err();
     assert_eq!((torn.code(), torn.outcome), (Code::TransactionBroken, Outcome::Torn));
     assert_eq!(session.begun(&it.key()).await.unwrap(), []);
     assert_eq!(it.number("SELECT COUNT(*) FROM t").await, 1);
@@ -308,10 +311,9 @@ async fn a_worker_whose_fence_was_raised_writes_nothing() {
     it.outside("UPDATE windlass_fence SET epoch = 9").await;
     let errors = [
         session.intend(&key, 2, "x").await.unwrap_err(),
-        session.intend_again(&key, 1, "y").await.unwrap_err(),
         session.settle(&key, 1, "y").await.unwrap_err(),
         session.forget(&key, 1).await.unwrap_err(),
-        session.run_with_outcome(&key, 2, "INSERT INTO t VALUES (1)").await.unwrap_err(),
+        session.run_with_outcome(&key, 2, &["INSERT INTO t VALUES (1)".to_owned()]).await.unwrap_err(),
         session.finish(&it.unit(), Some((1, "y"))).await.unwrap_err(),
     ];
     for error in errors {
@@ -329,8 +331,8 @@ async fn a_worker_in_a_long_alter_is_ended_and_its_alter_has_not_happened() {
     let it = Stage::new(false).await;
     it.outside("CREATE TABLE many (id int PRIMARY KEY, n int); INSERT INTO many SELECT seq, seq FROM seq_1_to_300000")
         .await;
-    let (mut session, key, touched) = (it.open(1).await, it.key(), [object(Kind::Table, "many")]);
-    let before = session.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+    let (mut session, key, touched) = (it.open(1).await, it.key(), [object(ObjectKind::Table, "many")]);
+    let before = session.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
     session.intend(&key, 1, &before).await.unwrap();
     let alter = "ALTER TABLE many MODIFY n bigint NOT NULL, ALGORITHM = COPY";
     // An open transaction that has read the table: the ALTER copies it, and then waits to put the copy in its place.
@@ -343,13 +345,12 @@ async fn a_worker_in_a_long_alter_is_ended_and_its_alter_has_not_happened() {
     );
     shared().await.admin().await.until(&at_work).await;
     let mut later = it.open(2).await;
-    assert_eq!(later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), before);
+    assert_eq!(later.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), before);
     assert_eq!(zombie.await.unwrap().unwrap_err().outcome, Outcome::Unknown);
     assert_eq!(later.begun(&key).await.unwrap()[0].state, State::Intent);
     reader.execute_all("COMMIT").await;
-    later.intend_again(&key, 1, &before).await.unwrap();
     later.run_alone(Half::Act, alter).await.unwrap();
-    assert_ne!(later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), before);
+    assert_ne!(later.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap(), before);
 }
 
 /// What a killed server leaves of a statement is what was before or what is after, and the print says which.
@@ -360,11 +361,11 @@ async fn after_the_server_was_killed_in_a_statement_the_print_is_that_of_before_
     let it = Stage { conn: Stage::reach(&db.url).await, db, deploy: DeployId::fresh() };
     it.outside("CREATE TABLE many (id int PRIMARY KEY, n int); INSERT INTO many SELECT seq, seq FROM seq_1_to_300000")
         .await;
-    let touched = [object(Kind::Table, "many")];
+    let touched = [object(ObjectKind::Table, "many")];
     let script = ["CREATE INDEX by_n ON many (n)", "ALTER TABLE many MODIFY n bigint NOT NULL, ALGORITHM = COPY"];
     for (epoch, number, statement) in [(1, 1, script[0]), (3, 2, script[1])] {
         let mut session = it.open(epoch).await;
-        let before = session.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+        let before = session.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
         session.intend(&it.key(), number, &before).await.unwrap();
         let running = tokio::spawn(async move { session.run_alone(Half::Act, statement).await });
         let begins = statement.split(' ').next().unwrap();
@@ -381,12 +382,11 @@ async fn after_the_server_was_killed_in_a_statement_the_print_is_that_of_before_
         server.restart_in_place().await;
 
         let mut later = it.open(epoch + 1).await;
-        let found = later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+        let found = later.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
         if found == before {
-            later.intend_again(&it.key(), number, &before).await.unwrap();
             later.run_alone(Half::Act, statement).await.unwrap();
         }
-        let after = later.print(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
+        let after = later.fingerprint(Of::Objects(&touched), Numbers::NotAsked).await.unwrap();
         assert_ne!(after, before);
         later.settle(&it.key(), number, &after).await.unwrap();
     }

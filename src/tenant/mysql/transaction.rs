@@ -230,6 +230,6 @@ impl MySession {
 
     fn torn(&self, message: String) -> SessionError {
         let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message);
-        SessionError { tenant: self.tenant().clone(), failure, outcome: Outcome::Torn }
+        SessionError { tenant: self.opening().tenant.clone(), failure, outcome: Outcome::Torn }
     }
 }

@@ -257,6 +257,10 @@ fn leaves_traces(sql: &str) -> bool {
 
 #[async_trait]
 impl Session for PgSession {
+    fn tenant(&self) -> &TenantId {
+        &self.opening.tenant
+    }
+
     fn server(&self) -> &str {
         &self.server
     }

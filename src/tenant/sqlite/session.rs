@@ -166,6 +166,10 @@ impl SqliteSession {
 
 #[async_trait]
 impl Session for SqliteSession {
+    fn tenant(&self) -> &TenantId {
+        &self.opening.tenant
+    }
+
     fn server(&self) -> &str {
         &self.server
     }
