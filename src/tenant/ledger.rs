@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::error::SessionError;
 use super::reply::Tagged;
 use super::session::{Effect, FenceMark, FenceState, InForce, LedgerKey, LedgerRow, Probe, Unit};
+use super::stepwise::{Begun, State};
 use crate::base::limits::LEDGER_ROWS_MAX;
 use crate::base::{Code, DeployId, Digest, Epoch, StepId, TenantId, Timestamp};
 use crate::saga::event::Half;
@@ -148,6 +149,21 @@ pub(super) const fn effect_text(effect: Effect) -> &'static str {
         Effect::Revert => "revert",
         Effect::Void => "void",
     }
+}
+
+/// A row of `windlass_statement`: number, state, before, after, epoch. None where it holds what it cannot hold.
+pub(super) fn begun(row: &Tagged) -> Option<Begun> {
+    Some(Begun {
+        number: row.cell(0).parse().ok()?,
+        state: match row.cell(1) {
+            "intent" => State::Intent,
+            "done" => State::Done,
+            _ => return None,
+        },
+        before: row.cell(2).to_owned(),
+        after: row.cell(3).to_owned(),
+        epoch: Epoch(row.cell(4).parse().ok()?),
+    })
 }
 
 fn effect_of(text: &str) -> Option<Effect> {

@@ -7,11 +7,15 @@
 //! A connection pooler in transaction mode hides the sessions that an opening has to end; tenants are reached directly.
 
 mod connect;
+mod mend;
 mod opening;
+mod print;
 mod said;
 mod session;
 mod sql;
+mod statements;
 mod survey;
+mod transaction;
 mod wire;
 
 pub(super) use opening::open;

@@ -9,6 +9,11 @@ use crate::saga::failure::{ErrorClass, Failure};
 use crate::tenant::conn::Scrubber;
 use crate::tenant::error::{Outcome, SessionError};
 
+/// A row of that key is there.
+pub(super) const KEY_TAKEN: &str = "23505";
+/// There is no such table.
+pub(super) const NO_TABLE: &str = "42P01";
+
 /// Whether the session outlived an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {

@@ -7,16 +7,17 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
 use super::connect::close;
-use super::said::{Line, Mark, Said};
-use super::sql::{self, Names, PROLOGUE, UnitText};
+use super::said::{KEY_TAKEN, Line, Mark, Said};
+use super::sql::{self, Names};
+use super::transaction::{Evidence, Settings, Transacted, Transaction};
 use super::wire::{Reply, Trouble, exchange, first_rows};
-use crate::base::crash::{self, Point};
+use crate::base::crash::Point;
 use crate::base::limits::TENANT_ANSWER_GRACE;
-use crate::base::{Code, Timestamp};
+use crate::base::{Code, TenantId, Timestamp};
 use crate::release::Dialect;
 use crate::release::sql::{SessionState, split};
-use crate::saga::failure::{ErrorClass, Failure};
-use crate::tenant::act::{CHECK_ROWS_MAX, answer, points};
+use crate::saga::failure::ErrorClass;
+use crate::tenant::act::{CHECK_ROWS_MAX, answer};
 use crate::tenant::conn::{Conn, Scrubber};
 use crate::tenant::error::{Outcome, SessionError};
 use crate::tenant::ledger::{Damage, Ledger, NewRow, Standing, took_effect};
@@ -45,20 +46,32 @@ pub(in crate::tenant) struct PgSession {
     server: String,
     ledger: Ledger,
     fence: FenceState,
+    /// Whether the server said of the last statement that ran by itself that it is done.
+    last_alone: LastAlone,
+}
+
+/// What the server said of the last statement that ran by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastAlone {
+    /// That it is done.
+    Done,
+    /// Anything else, or there was none.
+    NotDone,
 }
 
 impl PgSession {
     pub(super) fn new(conn: Conn, opening: Opening, opened: Opened) -> Self {
         let Opened { pg, names, server, ledger, fence } = opened;
         let scrubber = conn.scrubber();
-        Self { conn, scrubber, opening, pg: Some(pg), names, server, ledger, fence }
+        let last_alone = LastAlone::NotDone;
+        Self { conn, scrubber, opening, pg: Some(pg), names, server, ledger, fence, last_alone }
     }
 
     /// Opens the server's session anew where the last act has ended it.
     ///
     /// Not `DISCARD ALL`: it leaves what extensions and procedural languages keep for a session (connections of dblink, shared
     /// variables, loaded libraries), and it is one round trip as well.
-    async fn ready(&mut self) -> Result<(), SessionError> {
+    pub(super) async fn ready(&mut self) -> Result<(), SessionError> {
         if self.pg.is_none() {
             *self = super::open(&self.conn, self.conn.url().schema(), &self.opening).await?;
         }
@@ -66,115 +79,60 @@ impl PgSession {
     }
 
     /// Ends the server's session, so that nothing that was set, locked or made in it outlives this.
-    async fn let_go(&mut self) {
+    pub(super) async fn let_go(&mut self) {
         if let Some(pg) = self.pg.take() {
             close(pg).await;
         }
     }
 }
 
-/// How a failed transaction was found when it was ended.
-enum Ended {
-    /// As it should be: it had failed, and is rolled back.
-    RolledBack,
-    /// There was none: the text had ended it.
-    WasGone,
-    /// The line was lost over it.
-    Lost(Said),
-}
-
 impl PgSession {
     /// How long an answer to `statements` statements is waited for. The server gives up long before.
-    fn limit(&self, statements: usize) -> Duration {
+    pub(super) fn limit(&self, statements: usize) -> Duration {
         let each = self.opening.statement_timeout.saturating_add(self.opening.lock_timeout);
         let count = u32::try_from(statements).unwrap_or(u32::MAX).saturating_add(1);
         each.saturating_mul(count).saturating_add(TENANT_ANSWER_GRACE)
     }
 
-    async fn say(&mut self, sql: String) -> Reply {
+    pub(super) async fn say(&mut self, sql: String) -> Reply {
         let limit = self.limit(1);
         self.exchange(sql, None, limit).await
     }
 
-    async fn exchange(&mut self, sql: String, inside: Option<Point>, limit: Duration) -> Reply {
+    pub(super) async fn exchange(&mut self, sql: String, inside: Option<Point>, limit: Duration) -> Reply {
         match &mut self.pg {
             Some(pg) => exchange(pg, sql, inside, limit).await,
             None => Reply { trouble: Some(Trouble::Over), ..Reply::default() },
         }
     }
 
-    fn understood(&self, trouble: &Trouble) -> Said {
+    pub(super) fn understood(&self, trouble: &Trouble) -> Said {
         Said::of(trouble, &self.scrubber)
     }
 
-    fn failed(&self, failure: Failure) -> SessionError {
-        SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::NoEffect }
-    }
-
-    /// Ends the transaction of a unit that failed.
-    async fn roll_back(&mut self) -> Ended {
-        let reply = self.say(sql::ROLLBACK.to_owned()).await;
-        match reply.trouble.map(|trouble| self.understood(&trouble)) {
-            None => Ended::RolledBack,
-            Some(said) if said.is("25P01") => Ended::WasGone,
-            Some(said) => Ended::Lost(Said { line: Line::Lost, ..said }),
+    /// As the error of an act, where it is not the text of somebody else that the server speaks of.
+    pub(super) fn error(&self, said: &Said) -> SessionError {
+        match said.mark {
+            Mark::Fenced(current) => SessionError::fenced(&self.opening.tenant, self.opening.epoch, current),
+            Mark::Broken | Mark::None => said.error(&self.opening.tenant),
         }
     }
 
-    /// A unit's message ended in an error: what does that mean?
-    async fn unit_failed(
-        &mut self,
-        unit: &Unit,
-        text: &UnitText,
-        reply: &Reply,
-        trouble: &Trouble,
-    ) -> Result<Applied, SessionError> {
-        let said = self.understood(trouble);
-        if said.line == Line::Lost {
-            return Err(said.error(&self.opening.tenant));
-        }
-        if reply.completed == 0 {
-            // The server parses the whole message before it runs any of it: nothing has begun.
-            let failure = said.failure();
-            return Err(self.failed(match said.position.and_then(|position| text.statement_at(position)) {
-                Some(number) => failure.at_statement(number),
-                None => failure,
-            }));
-        }
-        let sealed = reply.row("windlass_guard").is_some();
-        let ended = self.roll_back().await;
-        match ended {
-            Ended::Lost(lost) => return Err(lost.error(&self.opening.tenant)),
-            Ended::WasGone if !sealed => return Err(self.broken(&unit.key).await),
-            _ if said.mark == Mark::Broken => return Err(self.broken(&unit.key).await),
-            // Gone after the guard: it is the commit that failed, over a deferred constraint.
-            Ended::RolledBack | Ended::WasGone => {}
-        }
-        if reply.completed < PROLOGUE {
-            return self.row_refused(unit, &said).await;
-        }
-        let number = reply.completed - PROLOGUE + 1;
-        let failure = said.failure();
-        Err(self.failed(match u32::try_from(number) {
-            Ok(statement) if number <= unit.statements.len() => failure.at_statement(statement),
-            _ => failure,
-        }))
+    pub(super) const fn names(&self) -> &Names {
+        &self.names
     }
 
-    /// The unit's ledger row could not be inserted: nothing of the migration ran.
-    async fn row_refused(&mut self, unit: &Unit, said: &Said) -> Result<Applied, SessionError> {
-        let tenant = self.opening.tenant.clone();
-        if let Mark::Fenced(current) = said.mark {
-            return Err(SessionError::fenced(&tenant, self.opening.epoch, current));
-        }
-        if !said.is("23505") {
-            return Err(said.error(&tenant));
-        }
-        self.read_row(&unit.key).await?;
-        match self.ledger.standing(&tenant, unit)? {
-            Standing::Before => Ok(Applied::Before),
-            Standing::Free => Err(said.error(&tenant)),
-        }
+    pub(super) const fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    pub(super) const fn last_alone(&mut self) -> &mut LastAlone {
+        &mut self.last_alone
+    }
+
+    /// The schema that is the tenant, where it is not the whole database.
+    pub(super) fn tenant_schema(&self) -> Option<&str> {
+        self.conn.url().schema()
     }
 
     /// Takes a row into the ledger that somebody else wrote.
@@ -195,22 +153,13 @@ impl PgSession {
         Ok(())
     }
 
-    /// The text ended its own transaction. Its ledger row, if that was committed with it, says more than is true: it goes.
-    async fn broken(&mut self, key: &LedgerKey) -> SessionError {
-        let reply = self.say(sql::clean_up(&self.names, key, self.opening.epoch)).await;
-        let row = match &reply.trouble {
-            None => "its ledger row was taken out".to_owned(),
-            Some(trouble) => format!("its ledger row may still stand ({})", self.understood(trouble).text),
-        };
-        let message = format!(
-            "the migration's text holds a COMMIT or a ROLLBACK of its own: what the statements before it did stays in the \
-             database and has to be removed by hand; {row}"
-        );
-        let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message);
-        SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::Torn }
-    }
-
-    async fn run(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
+    /// Runs a unit whose ledger row is not there, as far as we know; `also` are statements of ours that belong to it.
+    pub(super) async fn run(
+        &mut self,
+        unit: &Unit,
+        settings: Settings,
+        also: Option<String>,
+    ) -> Result<Applied, SessionError> {
         let row = NewRow {
             position: self.ledger.next_position(),
             key: &unit.key,
@@ -220,22 +169,35 @@ impl PgSession {
             effect: unit.effect,
             epoch: self.opening.epoch,
         };
-        let text = sql::unit(&self.names, &self.opening, &row, unit, self.fence);
-        let [before, inside, after] = points(unit.key.half);
-        let limit = self.limit(unit.statements.len());
-        crash::point(before);
-        let reply = self.exchange(text.sql.clone(), Some(inside), limit).await;
-        if let Some(trouble) = &reply.trouble {
-            return self.unit_failed(unit, &text, &reply, trouble).await;
+        let fence = (unit.fence != self.fence).then(|| sql::set_fence(&self.names, &self.opening, unit.fence));
+        let transaction = Transaction {
+            insert: sql::insert_row_and_tell(&self.names, &self.opening, &row),
+            evidence: Evidence::ledger_row(&self.names, &unit.key),
+            statements: &unit.statements,
+            after: also.into_iter().chain(fence).collect(),
+            settings,
+            half: unit.key.half,
+        };
+        match self.transact(&transaction).await? {
+            Transacted::Committed(reply) => {
+                let at = reply.row("windlass_at").and_then(|row| row.cell(0).parse().ok()).unwrap_or_default();
+                self.ledger.push(row.written(Timestamp(at)));
+                self.fence = unit.fence;
+                Ok(Applied::Now)
+            }
+            Transacted::RowRefused(said) if said.is(KEY_TAKEN) => {
+                self.read_row(&unit.key).await?;
+                match self.ledger.standing(&self.opening.tenant, unit)? {
+                    Standing::Before => Ok(Applied::Before),
+                    Standing::Free => Err(self.error(&said)),
+                }
+            }
+            Transacted::RowRefused(said) => Err(self.error(&said)),
         }
-        crash::point(after);
-        let at = reply.row("windlass_at").and_then(|row| row.cell(0).parse().ok()).unwrap_or_default();
-        self.ledger.push(row.written(Timestamp(at)));
-        self.fence = unit.fence;
-        Ok(Applied::Now)
     }
 
-    async fn ask(&mut self, sql: &str) -> Result<Vec<Cells>, Trouble> {
+    /// Asks a check's query.
+    async fn query(&mut self, sql: &str) -> Result<Vec<Cells>, Trouble> {
         let limit = self.limit(1);
         let Some(pg) = &mut self.pg else { return Err(Trouble::Over) };
         // The extended protocol takes one statement alone: no COMMIT can hide behind the query and write.
@@ -278,7 +240,7 @@ impl Session for PgSession {
         if self.ledger.standing(&self.opening.tenant, unit)? == Standing::Before {
             return Ok(Applied::Before);
         }
-        let applied = self.run(unit).await;
+        let applied = self.run(unit, Settings::Own, None).await;
         let torn = applied.as_ref().is_err_and(|error| error.outcome == Outcome::Torn);
         // Also where it failed: a rollback gives back neither a session's locks nor its prepared statements.
         if unit.sets_session == SetsSession::Yes || torn {
@@ -297,10 +259,7 @@ impl Session for PgSession {
                 if said.line == Line::Alive {
                     self.roll_back().await;
                 }
-                return Err(match said.mark {
-                    Mark::Fenced(current) => SessionError::fenced(&self.opening.tenant, self.opening.epoch, current),
-                    Mark::Broken | Mark::None => said.error(&self.opening.tenant),
-                });
+                return Err(self.error(&said));
             }
             self.take_row(reply)?;
         }
@@ -312,7 +271,7 @@ impl Session for PgSession {
 
     async fn check(&mut self, sql: &str) -> Result<CheckOutcome, SessionError> {
         self.ready().await?;
-        let asked = self.ask(sql).await.map_err(|trouble| self.understood(&trouble));
+        let asked = self.query(sql).await.map_err(|trouble| self.understood(&trouble));
         if asked.as_ref().is_err_and(|said| said.line == Line::Alive) {
             self.roll_back().await;
         }
@@ -333,7 +292,7 @@ impl Session for PgSession {
         // Nothing of this deploy is left here, and the fence should not say that something may be: were the log lost, it would
         // count as work under way. Should this fail, that is all that happens.
         let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
-        if idle && self.ready().await.is_ok() {
+        if idle && self.ready().await.is_ok() && !self.holds_part().await {
             self.say(sql::set_fence(&self.names, &self.opening, FenceState::Undone)).await;
         }
         self.let_go().await;

@@ -1,12 +1,10 @@
 //! The texts that are sent. Values stand inside them, since the simple protocol has no parameters; they get there through
 //! [`literal`] and [`identifier`] and no other way.
 
-use std::fmt::Write as _;
-
 use crate::base::limits::LEDGER_ROWS_MAX;
-use crate::base::{Digest, Epoch};
+use crate::base::{DeployId, Digest};
 use crate::tenant::ledger::{NewRow, effect_text, half_text, state_text};
-use crate::tenant::session::{Effect, FenceState, LedgerKey, Opening, Unit};
+use crate::tenant::session::{Effect, FenceState, LedgerKey, Opening};
 
 /// What our own errors begin with. Raised by a cast that fails, since a plain statement has no other way to raise.
 pub(super) const FENCED: &str = "windlass-fenced:";
@@ -25,11 +23,13 @@ pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('\0', "\u{fffd}").replace('"', "\"\""))
 }
 
-/// The names of our two tables.
+/// The names of our tables.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     pub(super) fence: String,
     pub(super) ledger: String,
+    /// Made when a step first needs it: most tenants never do.
+    pub(super) statement: String,
 }
 
 impl Names {
@@ -37,7 +37,8 @@ impl Names {
     /// search path must not move our tables.
     pub(super) fn in_schema(schema: Option<&str>) -> Self {
         let prefix = schema.map(|schema| format!("{}.", identifier(schema))).unwrap_or_default();
-        Self { fence: format!("{prefix}windlass_fence"), ledger: format!("{prefix}windlass_ledger") }
+        let of = |table: &str| format!("{prefix}{table}");
+        Self { fence: of("windlass_fence"), ledger: of("windlass_ledger"), statement: of("windlass_statement") }
     }
 }
 
@@ -47,7 +48,7 @@ const WORKER_CHARS_MAX: usize = 300;
 
 /// Makes the tables. Ends a transaction first: an opening that found none was inside one.
 pub(super) fn create_tables(names: &Names) -> String {
-    let Names { fence, ledger } = names;
+    let Names { fence, ledger, .. } = names;
     format!(
         "ROLLBACK;
 CREATE TABLE IF NOT EXISTS {fence} (
@@ -184,75 +185,49 @@ COMMIT",
     )
 }
 
-fn key_is(key: &LedgerKey) -> String {
+pub(super) fn key_is(key: &LedgerKey) -> String {
     let (deploy, step) = (literal(&key.deploy.to_string()), literal(key.step.as_str()));
     format!("deploy_id = {deploy} AND step_id = {step} AND half = '{}'", half_text(key.half))
 }
 
-/// Inserts a ledger row, unless the fence is no longer ours. The fence is read without a lock: a successor raises it and then ends
-/// this session, and must not have to wait for this transaction to be able to.
+/// Our epoch, or an error where the fence is no longer ours. The fence is read without a lock: a successor raises it and then ends
+/// this session, and must not have to wait for a transaction of ours to be able to.
+fn epoch_if_ours(names: &Names, opening: &Opening) -> String {
+    format!(
+        "CASE WHEN EXISTS (SELECT FROM {fence} WHERE id = 1 AND epoch = {epoch} AND deploy_id = {deploy}) THEN {epoch}
+    ELSE ('{FENCED}' || coalesce((SELECT epoch::text FROM {fence} WHERE id = 1), 'nobody'))::bigint END",
+        fence = names.fence,
+        epoch = opening.epoch,
+        deploy = literal(&opening.deploy.to_string()),
+    )
+}
+
+/// Makes sure that the fence is ours.
+pub(super) fn still_ours(names: &Names, opening: &Opening) -> String {
+    format!("SELECT {} AS windlass_ours", epoch_if_ours(names, opening))
+}
+
+/// Inserts a ledger row, unless the fence is no longer ours.
 fn insert_row(names: &Names, opening: &Opening, row: &NewRow<'_>) -> String {
-    let Names { fence, ledger } = names;
-    let NewRow { position, key, version, name, digest, effect, epoch } = row;
+    let NewRow { position, key, version, name, digest, effect, epoch: _ } = row;
     format!(
         "INSERT INTO {ledger} (position, deploy_id, step_id, half, version, name, digest, effect, epoch)
 VALUES ({position}, {deploy}, {step}, '{half}', {version}, {name}, '{digest}', '{effect}',
-    CASE WHEN EXISTS (SELECT FROM {fence} WHERE id = 1 AND epoch = {epoch} AND deploy_id = {ours}) THEN {epoch}
-    ELSE ('{FENCED}' || coalesce((SELECT epoch::text FROM {fence} WHERE id = 1), 'nobody'))::bigint END)",
+    {epoch})",
+        ledger = names.ledger,
         deploy = literal(&key.deploy.to_string()),
         step = literal(key.step.as_str()),
         half = half_text(key.half),
         version = literal(version),
         name = literal(name),
         effect = effect_text(*effect),
-        ours = literal(&opening.deploy.to_string()),
+        epoch = epoch_if_ours(names, opening),
     )
 }
 
-/// A unit's message, and where in it each of its statements begins.
-pub(super) struct UnitText {
-    pub(super) sql: String,
-    starts: Vec<usize>,
-}
-
-/// How many statements of ours come before the unit's first: BEGIN and the ledger row.
-pub(super) const PROLOGUE: usize = 2;
-
-impl UnitText {
-    /// The statement, from 1, that a place in the message belongs to. `position` counts characters from 1, as the server does.
-    pub(super) fn statement_at(&self, position: usize) -> Option<u32> {
-        let (byte, _) = self.sql.char_indices().nth(position.checked_sub(1)?)?;
-        u32::try_from(self.starts.partition_point(|start| *start <= byte)).ok().filter(|number| *number > 0)
-    }
-}
-
-/// A unit: its ledger row first, its statements, the guard, and the commit, in one message.
-pub(super) fn unit(names: &Names, opening: &Opening, row: &NewRow<'_>, unit: &Unit, held: FenceState) -> UnitText {
-    let mut sql = format!("BEGIN;\n{} RETURNING {AT_MS} AS windlass_at;\n", insert_row(names, opening, row));
-    let mut starts = Vec::with_capacity(unit.statements.len());
-    for statement in &unit.statements {
-        starts.push(sql.len());
-        sql.push_str(statement);
-        // On a line of its own: the statement may end in a comment.
-        sql.push_str("\n;\n");
-    }
-    // From here on the text is ours again: not under a role that might not be allowed to write to the ledger, nor under another
-    // search path. Always, since a function or a trigger may have set what no statement shows. What was put off to the commit is
-    // done first, under the settings that its author gave it.
-    let _ = writeln!(sql, "SET CONSTRAINTS ALL IMMEDIATE;\n{RESET};");
-    // The row was written by the very transaction that is about to commit it, or the text has ended its own transaction.
-    let _ = write!(
-        sql,
-        "SELECT CASE WHEN EXISTS (SELECT FROM {ledger} WHERE {key} AND xmin = pg_current_xact_id_if_assigned()::xid) THEN 1
-ELSE ('{BROKEN}' || pg_backend_pid())::int END AS windlass_guard;\n",
-        ledger = names.ledger,
-        key = key_is(&unit.key),
-    );
-    if unit.fence != held {
-        let _ = writeln!(sql, "{};", set_fence(names, opening, unit.fence));
-    }
-    sql.push_str("COMMIT");
-    UnitText { sql, starts }
+/// The same, and tells when.
+pub(super) fn insert_row_and_tell(names: &Names, opening: &Opening, row: &NewRow<'_>) -> String {
+    format!("{} RETURNING {AT_MS} AS windlass_at", insert_row(names, opening, row))
 }
 
 /// Says in the fence how far this deploy has come; not where a later worker has raised it, which answers for it then.
@@ -268,16 +243,29 @@ pub(super) fn set_fence(names: &Names, opening: &Opening, state: FenceState) -> 
 
 /// Takes back what a migration may have set in its session; what we set ourselves came with the connection's start, and that is what
 /// a setting is reset to.
-pub(super) const RESET: &str = "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE";
+pub(super) const RESET: [&str; 3] = ["RESET ALL", "RESET SESSION AUTHORIZATION", "RESET ROLE"];
+
+/// For the rest of a transaction we are ourselves, whatever role or search path a step's statements have set for those to come; and
+/// what we write is there before they run.
+pub(super) const OURSELVES: [&str; 4] = [
+    "SET LOCAL SESSION AUTHORIZATION DEFAULT",
+    "SET LOCAL ROLE NONE",
+    "SET LOCAL search_path = pg_catalog",
+    "SET LOCAL synchronous_commit = on",
+];
+
+/// Before [`OURSELVES`]: remembers what it changes.
+pub(super) const REMEMBER: &str = "SELECT pg_catalog.set_config('windlass.login', pg_catalog.current_setting('session_authorization'), true), \
+     pg_catalog.set_config('windlass.role', pg_catalog.current_setting('role'), true), \
+     pg_catalog.set_config('windlass.path', pg_catalog.current_setting('search_path'), true)";
+
+/// Gives it back, in the same transaction. The role comes last: changing the login takes it away.
+pub(super) const GIVE_BACK: &str = "SELECT set_config('session_authorization', current_setting('windlass.login'), true), \
+     set_config('role', current_setting('windlass.role'), true), \
+     set_config('search_path', current_setting('windlass.path'), true)";
 
 /// Ends a failed transaction, and tells whether there was one: AND CHAIN is refused (25P01) where the text has ended it.
 pub(super) const ROLLBACK: &str = "ROLLBACK AND CHAIN; ROLLBACK";
-
-/// After a migration that ended its own transaction: take out the row that says it is in force, and what it set.
-pub(super) fn clean_up(names: &Names, key: &LedgerKey, epoch: Epoch) -> String {
-    let ledger = &names.ledger;
-    format!("ROLLBACK; {RESET}; DELETE FROM {ledger} WHERE {} AND epoch = {epoch}", key_is(key))
-}
 
 /// A tombstone; where the key is taken, the row that has it says why.
 pub(super) fn tombstone(names: &Names, opening: &Opening, position: u64, key: &LedgerKey) -> String {
@@ -297,6 +285,108 @@ pub(super) fn tombstone(names: &Names, opening: &Opening, position: u64, key: &L
     )
 }
 
+/// Whether a text of ours may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// A text of ours in a transaction of its own, amid a step's statements: it leaves their settings as they are. `first` is run under
+/// them, and ends in a semicolon where it is not empty.
+pub(super) fn amid(access: Access, first: &str, text: &str) -> String {
+    let access = match access {
+        Access::Read => "READ ONLY",
+        Access::Write => "READ WRITE",
+    };
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED {access};\n{first}{};\n{text};\nCOMMIT", OURSELVES.join("; "))
+}
+
+/// Makes the table of the statements that were begun.
+pub(super) fn create_statement_table(names: &Names) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (
+    deploy_id uuid NOT NULL,
+    step_id text NOT NULL,
+    half text NOT NULL CHECK (half IN ('act', 'undo')),
+    number bigint NOT NULL CHECK (number > 0),
+    state text NOT NULL CHECK (state IN ('intent', 'done')),
+    before_print text NOT NULL,
+    after_print text NOT NULL,
+    epoch bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (deploy_id, step_id, half, number)
+)",
+        names.statement
+    )
+}
+
+/// The statements of a step that were begun, in order.
+pub(super) fn statements(names: &Names, key: &LedgerKey) -> String {
+    format!(
+        "SELECT number::text AS windlass_statement, state, before_print, after_print, epoch::text
+FROM {} WHERE {} ORDER BY number",
+        names.statement,
+        key_is(key)
+    )
+}
+
+/// A statement of an act of this deploy of which neither the end of the act nor its undo has a row in the ledger. A tombstone is
+/// neither: it stands before the first statement is taken back.
+pub(super) fn part_of_an_act(names: &Names, deploy: DeployId) -> String {
+    format!(
+        "SELECT 1 AS windlass_part FROM {statement} s WHERE s.deploy_id = {deploy} AND s.half = 'act' AND NOT EXISTS
+    (SELECT FROM {ledger} l WHERE l.deploy_id = s.deploy_id AND l.step_id = s.step_id AND l.effect <> 'void') LIMIT 1",
+        statement = names.statement,
+        ledger = names.ledger,
+        deploy = literal(&deploy.to_string()),
+    )
+}
+
+/// One of them.
+pub(super) fn statement_is(key: &LedgerKey, number: u32) -> String {
+    format!("{} AND number = {number}", key_is(key))
+}
+
+/// Writes that a statement is about to be run, or, with the statement in one transaction, that it was; unless the fence is no longer
+/// ours.
+pub(super) fn insert_statement(
+    names: &Names,
+    opening: &Opening,
+    key: &LedgerKey,
+    number: u32,
+    state: &str,
+    before: &str,
+) -> String {
+    format!(
+        "INSERT INTO {statement} (deploy_id, step_id, half, number, state, before_print, after_print, epoch)
+VALUES ({deploy}, {step}, '{half}', {number}, '{state}', {before}, '', {epoch})",
+        statement = names.statement,
+        deploy = literal(&key.deploy.to_string()),
+        step = literal(key.step.as_str()),
+        half = half_text(key.half),
+        before = literal(before),
+        epoch = epoch_if_ours(names, opening),
+    )
+}
+
+/// Says that a statement has taken effect.
+pub(super) fn settle_statement(names: &Names, opening: &Opening, key: &LedgerKey, number: u32, after: &str) -> String {
+    format!(
+        "UPDATE {} SET state = 'done', after_print = {}, epoch = {}, at = clock_timestamp()
+WHERE {} AND state = 'intent' RETURNING number::text AS windlass_settled",
+        names.statement,
+        literal(after),
+        opening.epoch,
+        statement_is(key, number),
+    )
+}
+
+/// Takes out the row of a statement that has not taken effect.
+pub(super) fn forget_statement(names: &Names, key: &LedgerKey, number: u32) -> String {
+    format!("DELETE FROM {} WHERE {}", names.statement, statement_is(key, number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,13 +397,5 @@ mod tests {
         assert_eq!(literal(r"a\'b"), r" E'a\\''b'");
         assert_eq!(literal("a\0b"), "'a\u{fffd}b'");
         assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
-    }
-
-    #[test]
-    fn a_place_in_the_message_belongs_to_the_statement_around_it() {
-        let text = UnitText { sql: "ééé;\nab;\ncd".to_owned(), starts: vec![8, 12] };
-        assert_eq!(text.statement_at(2), None);
-        assert_eq!(text.statement_at(6), Some(1));
-        assert_eq!(text.statement_at(10), Some(2));
     }
 }

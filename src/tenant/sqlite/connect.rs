@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use futures_util::future::poll_immediate;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Either, Row as _};
 use tokio::time::timeout;
 
 use super::said::Said;
+use crate::base::crash::{self, Point};
 use crate::base::limits::{CONNECT_TIMEOUT, TENANT_ANSWER_GRACE, TENANT_CLOSE_TIMEOUT};
 use crate::base::{Code, TenantId};
 use crate::saga::failure::ErrorClass;
@@ -129,6 +131,17 @@ impl File {
 
     /// Runs a text of at most `statements` statements to its end or its first error.
     pub(super) async fn run(&mut self, sql: String, statements: usize, commits: Commits) -> Reply {
+        self.run_and_pass(sql, statements, commits, None).await
+    }
+
+    /// The same. `inside` is passed once SQLite has been told to begin: a process that dies there dies in the middle of it.
+    pub(super) async fn run_and_pass(
+        &mut self,
+        sql: String,
+        statements: usize,
+        commits: Commits,
+        inside: Option<Point>,
+    ) -> Reply {
         let mut reply = Reply::default();
         self.latch.may_commit.store(commits == Commits::Meant, Ordering::SeqCst);
         let (latch, each) = (Arc::clone(&self.latch), self.limits.statement);
@@ -136,18 +149,25 @@ impl File {
         latch.wind(each);
         let answered = timeout(limit, async {
             let mut answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.db);
-            while let Some(item) = answers.next().await {
-                match item {
-                    Ok(Either::Left(_)) => {
-                        reply.completed += 1;
-                        latch.wind(each);
-                    }
-                    Ok(Either::Right(row)) => reply.rows.extend(tagged(&row)),
-                    Err(error) => {
-                        reply.trouble = Some(Trouble::Driver(error));
-                        break;
-                    }
+            let take = |reply: &mut Reply, item| match item {
+                Ok(Either::Left(_)) => {
+                    reply.completed += 1;
+                    latch.wind(each);
                 }
+                Ok(Either::Right(row)) => reply.rows.extend(tagged(&row)),
+                Err(error) => reply.trouble = Some(Trouble::Driver(error)),
+            };
+            if let Some(point) = inside {
+                // The first poll hands the text to the file's thread.
+                if let Some(Some(item)) = poll_immediate(answers.next()).await {
+                    take(&mut reply, item);
+                }
+                crash::point(point);
+            }
+            while reply.trouble.is_none()
+                && let Some(item) = answers.next().await
+            {
+                take(&mut reply, item);
             }
         })
         .await;

@@ -11,5 +11,7 @@ mod opening;
 mod said;
 mod session;
 mod sql;
+mod statements;
+mod transaction;
 
 pub(super) use opening::{open, survey};

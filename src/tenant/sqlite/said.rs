@@ -88,6 +88,13 @@ impl Said {
         SessionError { outcome, ..self.error(tenant) }
     }
 
+    /// As the error of a statement that commits by itself: only an I/O error may have come after its commit.
+    pub(super) fn error_alone(&self, tenant: &TenantId) -> SessionError {
+        let certain = self.result.is_some_and(|result| result & 0xff != 10);
+        let outcome = if certain { Outcome::NoEffect } else { Outcome::Unknown };
+        SessionError { outcome, ..self.error(tenant) }
+    }
+
     /// As the error of an opening. A file that is locked may be locked by the worker before us, whose migration is not over.
     pub(super) fn before_the_fence(&self, tenant: &TenantId) -> SessionError {
         let mut error = self.before_anything(tenant, "cannot raise the fence");

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 
 use super::connect::{Commits, File, Limits, Reply, Trouble};
 use super::said::Said;
-use super::sql::{self, CHECK_PROLOGUE, PROLOGUE};
-use crate::base::{Clock as _, Code, Digest, Epoch, SystemClock, crash};
+use super::sql::{self, CHECK_PROLOGUE, TOMBSTONE_STATEMENTS};
+use super::transaction::{Evidence, Transacted, Transaction};
+use crate::base::{Clock as _, Code, Digest, Epoch, SystemClock, TenantId, Timestamp};
 use crate::saga::failure::{ErrorClass, Failure};
-use crate::tenant::act::{CHECK_ROWS_MAX, answer, points};
+use crate::tenant::act::{CHECK_ROWS_MAX, answer};
 use crate::tenant::conn::Conn;
 use crate::tenant::error::{Outcome, SessionError};
 use crate::tenant::ledger::{Damage, Ledger, NewRow, Standing, fence_mark, took_effect};
-use crate::tenant::reply::Tagged;
 use crate::tenant::session::{
     Applied, CheckOutcome, Effect, FenceState, InForce, LedgerKey, Opening, Probe, Session, SetsSession, Unit,
 };
@@ -42,7 +42,7 @@ impl SqliteSession {
         Self { conn, opening, limits, file: Some(file), server, ledger, fence }
     }
 
-    async fn file(&mut self) -> Result<&mut File, SessionError> {
+    pub(super) async fn file(&mut self) -> Result<&mut File, SessionError> {
         let file = match self.file.take() {
             Some(file) => file,
             None => File::open(&self.conn, self.limits).await?,
@@ -50,27 +50,31 @@ impl SqliteSession {
         Ok(self.file.insert(file))
     }
 
-    fn understood(&self, trouble: &Trouble) -> Said {
+    pub(super) fn understood(&self, trouble: &Trouble) -> Said {
         Said::of(trouble, &self.conn.scrubber())
     }
 
-    fn failed(&self, failure: Failure) -> SessionError {
+    pub(super) fn failed(&self, failure: Failure) -> SessionError {
         SessionError { tenant: self.opening.tenant.clone(), failure, outcome: Outcome::NoEffect }
     }
 
-    fn fenced(&self, current: Epoch) -> SessionError {
+    pub(super) const fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    pub(super) fn fenced(&self, current: Epoch) -> SessionError {
         SessionError::fenced(&self.opening.tenant, self.opening.epoch, current)
     }
 
     /// Closes the file, so that nothing of what was set or begun in it outlives this.
-    async fn let_go(&mut self) {
+    pub(super) async fn let_go(&mut self) {
         if let Some(file) = self.file.take() {
             file.close().await;
         }
     }
 
     /// Ends what may be left of a transaction. SQLite has ended it by itself after some errors, and then says so.
-    async fn roll_back(&mut self) {
+    pub(super) async fn roll_back(&mut self) {
         let Some(file) = &mut self.file else { return };
         let reply = file.run("ROLLBACK".to_owned(), 1, Commits::Refused).await;
         if let Some(trouble) = &reply.trouble
@@ -80,42 +84,7 @@ impl SqliteSession {
         }
     }
 
-    /// A unit's text ended in an error before its commit.
-    async fn unit_failed(&mut self, unit: &Unit, reply: &Reply, trouble: &Trouble) -> Result<Applied, SessionError> {
-        let said = self.understood(trouble);
-        self.roll_back().await;
-        if said.commit_refused() {
-            return Err(self.broken());
-        }
-        if reply.completed < PROLOGUE {
-            return self.row_refused(unit, &said).await;
-        }
-        let mut error = said.error(&self.opening.tenant);
-        let number = reply.completed - PROLOGUE + 1;
-        if number <= unit.statements.len() {
-            error.failure.statement = u32::try_from(number).ok();
-        }
-        Err(error)
-    }
-
-    /// The unit's ledger row could not be inserted: nothing of the migration ran.
-    async fn row_refused(&mut self, unit: &Unit, said: &Said) -> Result<Applied, SessionError> {
-        let tenant = self.opening.tenant.clone();
-        if said.fenced() {
-            return Err(self.who_fenced().await);
-        }
-        if !said.key_taken() {
-            return Err(said.error(&tenant));
-        }
-        let reply = self.file().await?.run(sql::ledger_row(&unit.key), 1, Commits::Refused).await;
-        self.take_row(reply)?;
-        match self.ledger.standing(&tenant, unit)? {
-            Standing::Before => Ok(Applied::Before),
-            Standing::Free => Err(said.error(&tenant)),
-        }
-    }
-
-    async fn who_fenced(&mut self) -> SessionError {
+    pub(super) async fn who_fenced(&mut self) -> SessionError {
         let file = match self.file().await {
             Ok(file) => file,
             Err(error) => return error,
@@ -137,30 +106,47 @@ impl SqliteSession {
         Ok(())
     }
 
-    fn broken(&self) -> SessionError {
-        let message = "the migration's text holds a COMMIT or a ROLLBACK of its own: it was refused, and nothing of the \
-                       migration stays";
-        self.failed(Failure::new(ErrorClass::Permanent, Code::TransactionBroken, message))
-    }
-
-    fn dangling(&self, row: &Tagged) -> SessionError {
-        let message = format!(
-            "row {} of {} points to a row of {} that is not there (perhaps from before this migration); nothing of the \
-             migration stays",
-            row.cell(1),
-            row.cell(0),
-            row.cell(2)
-        );
-        self.failed(Failure::new(ErrorClass::Permanent, Code::ForeignKeyBroken, message))
-    }
-
-    /// Commits what has run.
-    async fn commit(&mut self) -> Result<(), SessionError> {
-        let reply = self.file().await?.run("COMMIT".to_owned(), 1, Commits::Meant).await;
-        let Some(trouble) = &reply.trouble else { return Ok(()) };
-        let said = self.understood(trouble);
-        self.roll_back().await;
-        Err(said.error_at_commit(&self.opening.tenant))
+    /// Runs a unit whose ledger row is not there, as far as we know; `also` are statements of ours that belong to it.
+    pub(super) async fn run(
+        &mut self,
+        unit: &Unit,
+        now: Timestamp,
+        also: Option<String>,
+    ) -> Result<Applied, SessionError> {
+        let row = NewRow {
+            position: self.ledger.next_position(),
+            key: &unit.key,
+            version: &unit.version,
+            name: &unit.name,
+            digest: unit.digest,
+            effect: unit.effect,
+            epoch: self.opening.epoch,
+        };
+        let fence = (unit.fence != self.fence).then(|| sql::set_fence(&self.opening, unit.fence));
+        let insert = sql::insert_row(&self.opening, &row, now);
+        let transaction = Transaction {
+            prologue: vec![insert],
+            evidence: Evidence::ledger_row(&unit.key),
+            statements: &unit.statements,
+            foreign_keys: unit.foreign_keys,
+            after: also.into_iter().chain(fence).collect(),
+            half: unit.key.half,
+        };
+        match self.transact(&transaction).await? {
+            Transacted::Committed => {
+                self.ledger.push(row.written(now));
+                self.fence = unit.fence;
+                Ok(Applied::Now)
+            }
+            Transacted::KeyTaken(said) => {
+                let reply = self.file().await?.run(sql::ledger_row(&unit.key), 1, Commits::Refused).await;
+                self.take_row(reply)?;
+                match self.ledger.standing(&self.opening.tenant, unit)? {
+                    Standing::Before => Ok(Applied::Before),
+                    Standing::Free => Err(said.error(&self.opening.tenant)),
+                }
+            }
+        }
     }
 }
 
@@ -186,41 +172,11 @@ impl Session for SqliteSession {
         if self.ledger.standing(&self.opening.tenant, unit)? == Standing::Before {
             return Ok(Applied::Before);
         }
-        let row = NewRow {
-            position: self.ledger.next_position(),
-            key: &unit.key,
-            version: &unit.version,
-            name: &unit.name,
-            digest: unit.digest,
-            effect: unit.effect,
-            epoch: self.opening.epoch,
-        };
-        let now = SystemClock.now();
-        let text = sql::unit(&self.opening, &row, now, unit, self.fence);
-        let [before, inside, after] = points(unit.key.half);
-        crash::point(before);
-        let reply = self.file().await?.run(text, unit.statements.len(), Commits::Refused).await;
-        if let Some(trouble) = &reply.trouble {
-            return self.unit_failed(unit, &reply, trouble).await;
-        }
-        let refusal = match (reply.row("windlass_guard"), reply.row("windlass_dangling")) {
-            (None, _) => Some(self.broken()),
-            (Some(_), Some(row)) => Some(self.dangling(row)),
-            (Some(_), None) => None,
-        };
-        if let Some(error) = refusal {
-            self.roll_back().await;
-            return Err(error);
-        }
-        crash::point(inside);
-        self.commit().await?;
-        crash::point(after);
-        self.ledger.push(row.written(now));
-        self.fence = unit.fence;
+        let applied = self.run(unit, SystemClock.now(), None).await?;
         if unit.sets_session == SetsSession::Yes {
             self.let_go().await;
         }
-        Ok(Applied::Now)
+        Ok(applied)
     }
 
     async fn void(&mut self, key: &LedgerKey) -> Result<(), SessionError> {
@@ -235,13 +191,13 @@ impl Session for SqliteSession {
                 epoch: self.opening.epoch,
             };
             let text = sql::tombstone(&self.opening, &row, SystemClock.now());
-            let reply = self.file().await?.run(text, PROLOGUE + 2, Commits::Meant).await;
+            let reply = self.file().await?.run(text, TOMBSTONE_STATEMENTS, Commits::Meant).await;
             if let Some(trouble) = &reply.trouble {
                 let said = self.understood(trouble);
                 self.roll_back().await;
                 return Err(if said.fenced() {
                     self.who_fenced().await
-                } else if reply.completed > PROLOGUE {
+                } else if reply.completed + 1 == TOMBSTONE_STATEMENTS {
                     said.error_at_commit(&self.opening.tenant)
                 } else {
                     said.error(&self.opening.tenant)
@@ -279,9 +235,11 @@ impl Session for SqliteSession {
         // Nothing of this deploy is left here, and the fence should not say that something may be: were the log lost, it would
         // count as work under way. Should this fail, that is all that happens.
         let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
-        let text = sql::set_fence(&self.opening, FenceState::Undone);
-        if idle && let Ok(file) = self.file().await {
-            file.run(text, 1, Commits::Meant).await;
+        if idle && !self.holds_part().await {
+            let text = sql::set_fence(&self.opening, FenceState::Undone);
+            if let Ok(file) = self.file().await {
+                file.run(text, 1, Commits::Meant).await;
+            }
         }
         self.let_go().await;
     }

@@ -4,12 +4,10 @@
 //! Our tables are named with `main.`, which no temporary table can shadow. They are not STRICT: a customer's older SQLite would
 //! refuse to read the whole file.
 
-use std::fmt::Write as _;
-
-use crate::base::Timestamp;
 use crate::base::limits::LEDGER_ROWS_MAX;
+use crate::base::{DeployId, Timestamp};
 use crate::tenant::ledger::{NewRow, effect_text, half_text, state_text};
-use crate::tenant::session::{FenceState, ForeignKeys, LedgerKey, Opening, Unit};
+use crate::tenant::session::{FenceState, LedgerKey, Opening};
 
 /// A text as an SQL literal. A NUL, at which SQLite would stop reading, becomes U+FFFD.
 fn literal(text: &str) -> String {
@@ -91,51 +89,38 @@ SELECT sqlite_version() AS windlass_server,
        (SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = 'windlass_fence'),
        (SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = 'windlass_ledger')";
 
-fn key_is(key: &LedgerKey) -> String {
+pub(super) fn key_is(key: &LedgerKey) -> String {
     let (deploy, step) = (literal(&key.deploy.to_string()), literal(key.step.as_str()));
     format!("deploy_id = {deploy} AND step_id = {step} AND half = '{}'", half_text(key.half))
 }
 
-/// Begins as the file's writer and inserts a ledger row, unless the fence is no longer ours: then its epoch would be NULL.
-fn insert_row(opening: &Opening, row: &NewRow<'_>, at: Timestamp) -> String {
-    let NewRow { position, key, version, name, digest, effect, epoch } = row;
+/// Our epoch, or NULL, which the row cannot hold, where the fence is no longer ours.
+fn epoch_if_ours(opening: &Opening) -> String {
     format!(
-        "BEGIN IMMEDIATE;
-INSERT INTO main.windlass_ledger (position, deploy_id, step_id, half, version, name, digest, effect, epoch, at)
-VALUES ({position}, {deploy}, {step}, '{half}', {version}, {name}, '{digest}', '{effect}',
-    (SELECT epoch FROM main.windlass_fence WHERE id = 1 AND epoch = {epoch} AND deploy_id = {ours}), {at})",
+        "(SELECT epoch FROM main.windlass_fence WHERE id = 1 AND epoch = {} AND deploy_id = {})",
+        opening.epoch,
+        literal(&opening.deploy.to_string())
+    )
+}
+
+/// Begins as the file's writer.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Inserts a ledger row, unless the fence is no longer ours.
+pub(super) fn insert_row(opening: &Opening, row: &NewRow<'_>, at: Timestamp) -> String {
+    let NewRow { position, key, version, name, digest, effect, epoch: _ } = row;
+    format!(
+        "INSERT INTO main.windlass_ledger (position, deploy_id, step_id, half, version, name, digest, effect, epoch, at)
+VALUES ({position}, {deploy}, {step}, '{half}', {version}, {name}, '{digest}', '{effect}', {epoch}, {at})",
         deploy = literal(&key.deploy.to_string()),
         step = literal(key.step.as_str()),
         half = half_text(key.half),
         version = literal(version),
         name = literal(name),
         effect = effect_text(*effect),
-        ours = literal(&opening.deploy.to_string()),
+        epoch = epoch_if_ours(opening),
         at = at.0,
     )
-}
-
-/// How many statements of ours come before a unit's first: BEGIN and the ledger row.
-pub(super) const PROLOGUE: usize = 2;
-
-/// A unit up to its commit. What it ends with tells whether the transaction is still the one it began: the ledger row cannot have
-/// been committed, so it is seen from inside that transaction or not at all.
-pub(super) fn unit(opening: &Opening, row: &NewRow<'_>, at: Timestamp, unit: &Unit, held: FenceState) -> String {
-    let mut sql = insert_row(opening, row, at);
-    sql.push_str(";\n");
-    for statement in &unit.statements {
-        sql.push_str(statement);
-        // On a line of its own: the statement may end in a comment.
-        sql.push_str("\n;\n");
-    }
-    if unit.foreign_keys == ForeignKeys::Checked {
-        sql.push_str("SELECT \"table\" AS windlass_dangling, rowid, parent FROM pragma_foreign_key_check LIMIT 1;\n");
-    }
-    if unit.fence != held {
-        let _ = writeln!(sql, "{};", set_fence(opening, unit.fence));
-    }
-    let _ = write!(sql, "SELECT 1 AS windlass_guard FROM main.windlass_ledger WHERE {}", key_is(&unit.key));
-    sql
 }
 
 /// Says in the fence how far this deploy has come; not where a later worker has raised it, which answers for it then.
@@ -148,10 +133,13 @@ pub(super) fn set_fence(opening: &Opening, state: FenceState) -> String {
     )
 }
 
+/// How many statements a tombstone is; the last is its commit.
+pub(super) const TOMBSTONE_STATEMENTS: usize = 4;
+
 /// A tombstone; where the key is taken, the row that has it says why.
 pub(super) fn tombstone(opening: &Opening, row: &NewRow<'_>, at: Timestamp) -> String {
     let insert = insert_row(opening, row, at);
-    format!("{insert}\nON CONFLICT (deploy_id, step_id, half) DO NOTHING;\n{};\nCOMMIT", ledger_row(row.key))
+    format!("{BEGIN};\n{insert}\nON CONFLICT (deploy_id, step_id, half) DO NOTHING;\n{};\nCOMMIT", ledger_row(row.key))
 }
 
 /// Begins a check, which cannot write.
@@ -160,6 +148,88 @@ pub(super) const CHECK: &str = "PRAGMA query_only = ON;\nBEGIN";
 pub(super) const CHECK_PROLOGUE: usize = 2;
 /// Ends it.
 pub(super) const CHECK_OVER: &str = "PRAGMA query_only = OFF";
+
+/// Makes the table of the statements that were begun, in the transaction of the first.
+pub(super) const STATEMENT_TABLE: &str = "CREATE TABLE IF NOT EXISTS main.windlass_statement (
+    deploy_id TEXT NOT NULL,
+    step_id TEXT NOT NULL,
+    half TEXT NOT NULL CHECK (half IN ('act', 'undo')),
+    number INTEGER NOT NULL CHECK (number > 0),
+    state TEXT NOT NULL CHECK (state IN ('intent', 'done')),
+    before_print TEXT NOT NULL,
+    after_print TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (deploy_id, step_id, half, number)
+)";
+
+/// Whether that table is there.
+pub(super) const HAS_STATEMENT_TABLE: &str =
+    "SELECT 1 AS windlass_there FROM main.sqlite_master WHERE type = 'table' AND name = 'windlass_statement'";
+
+/// The statements of a step that were begun, in order.
+pub(super) fn statements(key: &LedgerKey) -> String {
+    format!(
+        "SELECT number AS windlass_statement, state, before_print, after_print, epoch
+FROM main.windlass_statement WHERE {} ORDER BY number",
+        key_is(key)
+    )
+}
+
+/// A statement of an act of this deploy of which neither the end of the act nor its undo has a row in the ledger. A tombstone is
+/// neither: it stands before the first statement is taken back.
+pub(super) fn part_of_an_act(deploy: DeployId) -> String {
+    format!(
+        "SELECT 1 AS windlass_part FROM main.windlass_statement s WHERE s.deploy_id = {} AND s.half = 'act' AND NOT EXISTS
+    (SELECT 1 FROM main.windlass_ledger l WHERE l.deploy_id = s.deploy_id AND l.step_id = s.step_id AND l.effect <> 'void')
+LIMIT 1",
+        literal(&deploy.to_string())
+    )
+}
+
+/// One of them.
+pub(super) fn statement_is(key: &LedgerKey, number: u32) -> String {
+    format!("{} AND number = {number}", key_is(key))
+}
+
+/// Writes that a statement is about to be run, or, with the statement in one transaction, that it was; unless the fence is no longer
+/// ours.
+pub(super) fn insert_statement(
+    opening: &Opening,
+    key: &LedgerKey,
+    number: u32,
+    state: &str,
+    before: &str,
+    at: Timestamp,
+) -> String {
+    format!(
+        "INSERT INTO main.windlass_statement (deploy_id, step_id, half, number, state, before_print, after_print, epoch, at)
+VALUES ({deploy}, {step}, '{half}', {number}, '{state}', {before}, '', {epoch}, {at})",
+        deploy = literal(&key.deploy.to_string()),
+        step = literal(key.step.as_str()),
+        half = half_text(key.half),
+        before = literal(before),
+        epoch = epoch_if_ours(opening),
+        at = at.0,
+    )
+}
+
+/// Says that a statement has taken effect.
+pub(super) fn settle_statement(opening: &Opening, key: &LedgerKey, number: u32, after: &str, at: Timestamp) -> String {
+    format!(
+        "UPDATE main.windlass_statement SET state = 'done', after_print = {}, epoch = {}, at = {}
+WHERE {} AND state = 'intent' RETURNING number AS windlass_settled",
+        literal(after),
+        opening.epoch,
+        at.0,
+        statement_is(key, number),
+    )
+}
+
+/// Takes out the row of a statement that has not taken effect.
+pub(super) fn forget_statement(key: &LedgerKey, number: u32) -> String {
+    format!("DELETE FROM main.windlass_statement WHERE {}", statement_is(key, number))
+}
 
 #[cfg(test)]
 mod tests {
