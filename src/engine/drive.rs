@@ -245,7 +245,7 @@ impl Driver {
         let failure = exhausted(failure, attempt, retry);
         let step = step.id.clone();
         self.record(match half {
-            Half::Act => TenantEvent::StepFailed { step, failure, retry },
+            Half::Act => TenantEvent::StepFailed { step, failure, retry, in_effect: 0 },
             Half::Undo => TenantEvent::UndoFailed { step, failure, retry },
         })
     }
