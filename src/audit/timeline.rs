@@ -75,6 +75,15 @@ pub fn cause_words(cause: &Cause) -> String {
     }
 }
 
+/// What a failure says of the statements that took effect before it, in words; nothing where there are none.
+#[must_use]
+pub fn part_words(in_effect: u32) -> String {
+    match in_effect {
+        0 => String::new(),
+        part => format!(", {} took effect", first_statements(part)),
+    }
+}
+
 fn deploy_words(event: &DeployEvent) -> String {
     match event {
         DeployEvent::DeployCreated {
@@ -116,6 +125,7 @@ fn tenant_words(event: &TenantEvent) -> String {
             let what = match found {
                 Found::Applied => "it took effect".to_owned(),
                 Found::NotApplied => "it did not take effect".to_owned(),
+                Found::Partial { statements } => format!("{} took effect", first_statements(*statements)),
                 Found::Unknown { failure, retry } => format!("not known: {}{}", failure.message, again(retry)),
             };
             format!("looked for {which}{step}: {what}")
@@ -124,8 +134,9 @@ fn tenant_words(event: &TenantEvent) -> String {
             let note = evidence.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
             format!("{step} succeeded in {} ms{note}", evidence.elapsed_ms)
         }
-        TenantEvent::StepFailed { step, failure, retry } => {
-            format!("{step} failed: {} [{}]{}", failure.message, failure.code, again(retry))
+        TenantEvent::StepFailed { step, failure, retry, in_effect } => {
+            let part = part_words(*in_effect);
+            format!("{step} failed: {} [{}]{part}{}", failure.message, failure.code, again(retry))
         }
         TenantEvent::StepSkipped { step, reason } => format!("{step} skipped: {reason}"),
         TenantEvent::TenantTurned { cause } => format!("turned: {}", cause_words(cause)),
@@ -144,6 +155,14 @@ fn tenant_words(event: &TenantEvent) -> String {
             format!("{step} settled as {how} by {}: {reason}", actor(who))
         }
         TenantEvent::TenantFinished { outcome, reason, .. } => format!("{}: {reason}", word(outcome)),
+    }
+}
+
+/// The part of a step that is in effect, in words.
+fn first_statements(count: u32) -> String {
+    match count {
+        1 => "its first statement".to_owned(),
+        count => format!("its first {count} statements"),
     }
 }
 

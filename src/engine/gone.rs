@@ -52,7 +52,8 @@ pub(super) async fn refuse_gone<'t>(
     Ok(gone.into_iter().map(refusal).collect())
 }
 
-/// Those of the tenants at which a step of the deploy has succeeded: there, a session has been open, so the tables were made.
+/// Those of the tenants at which a step of the deploy has succeeded, or a part of one is in effect: there, a session has been open, so
+/// the tables were made.
 async fn worked_at(log: &dyn Log, deploy: DeployId, of: &BTreeSet<TenantId>) -> Result<Vec<TenantId>, EngineError> {
     let began = |status: &TenantStatus| !matches!(status, TenantStatus::Pending | TenantStatus::Untouched);
     let statuses: Vec<_> = TenantStatus::ALL.iter().copied().filter(began).collect();
@@ -75,6 +76,10 @@ async fn worked_at(log: &dyn Log, deploy: DeployId, of: &BTreeSet<TenantId>) -> 
 const fn is_done(event: &Event) -> bool {
     matches!(
         event,
-        Event::Tenant(TenantEvent::StepSucceeded { .. } | TenantEvent::StepProbed { found: Found::Applied, .. })
+        Event::Tenant(
+            TenantEvent::StepSucceeded { .. }
+                | TenantEvent::StepFailed { in_effect: 1.., .. }
+                | TenantEvent::StepProbed { found: Found::Applied | Found::Partial { .. }, .. }
+        )
     )
 }

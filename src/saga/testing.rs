@@ -46,7 +46,12 @@ pub fn succeeded(step: &str) -> TenantEvent {
 }
 
 pub fn failed(step: &str, retry: Retry) -> TenantEvent {
-    TenantEvent::StepFailed { step: step.into(), failure: failure("new"), retry }
+    failed_after(step, retry, 0)
+}
+
+/// A failure that leaves this many statements in effect.
+pub fn failed_after(step: &str, retry: Retry, in_effect: u32) -> TenantEvent {
+    TenantEvent::StepFailed { step: step.into(), failure: failure("new"), retry, in_effect }
 }
 
 pub fn skipped(step: &str) -> TenantEvent {

@@ -37,7 +37,16 @@ fn what_comes_next_follows_from_the_stream_and_the_direction() {
         ("act stuck", stuck_act.clone(), ["finish Stuck: new"; 3]),
         ("waits for a human", and(&stuck_act, &[finished(O::Stuck)]), ["rest"; 3]),
         ("to be tried again", and(&stuck_act, &[decided("a", Resolution::Retry)]), ["probe Act a, 0 looks @0"; 3]),
-        ("said undone", and(&stuck_act, &[decided("a", Resolution::Undone)]), ["start a 2 @0", "start a 2 @0", "turn"]),
+        (
+            "said undone",
+            and(&stuck_act, &[decided("a", Resolution::Undone)]),
+            ["await decision", "await decision", "turn"],
+        ),
+        (
+            "said undone and turned",
+            and(&stuck_act, &[decided("a", Resolution::Undone), turned()]),
+            ["finish Unwound: new"; 3],
+        ),
         (
             "said applied",
             and(&stuck_act, &[decided("a", Resolution::Applied)]),
