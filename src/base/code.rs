@@ -57,7 +57,7 @@ codes! {
     SameDatabase = 203, "Two tenants are the same database";
     SourceFailed = 204, "The list of tenants cannot be read";
     BadTenantUrl = 205, "A tenant's connection URL is not valid";
-    UnsupportedEngine = 206, "A tenant's database engine is not supported yet";
+    UnsupportedEngine = 206, "A tenant's database server cannot be worked with";
     UnknownTenant = 207, "No tenant has this id";
     BadSelector = 208, "A selector is not valid";
 

@@ -212,7 +212,9 @@ const fn after_refusal(code: Code) -> &'static str {
              anew: --new-database TENANT"
         }
         Code::SameDatabase => "remove one of the two from the fleet, or give each its own database or schema",
-        Code::UnsupportedEngine => "leave the tenant out of the fleet, or deselect it: --select 'not id = …'",
+        Code::UnsupportedEngine => {
+            "mend the server, or leave the tenant out of the fleet, or deselect it: --select 'not id = …'"
+        }
         Code::UnknownTenant => "put the tenant back into the fleet, then run the command again",
         _ => "mend what is said of each, then: windlass doctor",
     }
