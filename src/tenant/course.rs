@@ -105,6 +105,9 @@ pub async fn take_back(
     undos: &[Option<Stride>],
     undo: &Unit,
 ) -> Result<TakenBack, Halted> {
+    if matches!(session.probe(&act.unit.key), Probe::Applied(_)) {
+        return Ok(TakenBack::Whole);
+    }
     let done = settled(session, act).await.map_err(unsure)?;
     if usize::try_from(done).is_ok_and(|done| done == act.strides.len()) {
         session.finish(act.unit, None).await?;
@@ -383,3 +386,6 @@ fn shortened(stride: &Stride) -> String {
     }
     format!("`{line}`")
 }
+
+#[cfg(test)]
+mod tests;
