@@ -171,3 +171,27 @@ fn word<T: Serialize>(value: &T) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().unwrap_or_default().replace('_', " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saga::testing::{AGAIN, failed, failed_after, looked};
+
+    #[test]
+    fn a_part_that_is_in_effect_is_told() {
+        for (event, words) in [
+            (failed("a", Retry::No), "a failed: new [WL0606]"),
+            (failed_after("a", Retry::No, 1), "a failed: new [WL0606], its first statement took effect"),
+            (
+                failed_after("a", AGAIN, 2),
+                "a failed: new [WL0606], its first 2 statements took effect, to be tried again at 1970-01-01T00:00:09.000Z",
+            ),
+            (
+                looked("a", Half::Act, Found::Partial { statements: 2 }),
+                "looked for a: its first 2 statements took effect",
+            ),
+        ] {
+            assert_eq!(tenant_words(&event), words);
+        }
+    }
+}

@@ -83,3 +83,27 @@ const fn is_done(event: &Event) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saga::event::Half;
+    use crate::saga::failure::Retry;
+    use crate::saga::testing::{failed, failed_after, looked, started, succeeded};
+
+    #[test]
+    fn a_part_of_a_step_is_something_done() {
+        let probed = |found| looked("a", Half::Act, found);
+        for (event, done) in [
+            (started("a", 1), false),
+            (failed("a", Retry::No), false),
+            (probed(Found::NotApplied), false),
+            (succeeded("a"), true),
+            (failed_after("a", Retry::No, 1), true),
+            (probed(Found::Applied), true),
+            (probed(Found::Partial { statements: 1 }), true),
+        ] {
+            assert_eq!(is_done(&Event::Tenant(event.clone())), done, "{event:?}");
+        }
+    }
+}
