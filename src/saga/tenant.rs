@@ -338,6 +338,10 @@ impl TenantState {
         let at = self.at(plan);
         let stage = at.or(plan.steps().last()).map_or(0, |step| step.stage);
         let failure = self.failure();
+        let message = |failure: &Failure| match self.finished {
+            Some(TenantOutcome::Unwound) => self.unwound_reason(),
+            _ => failure.message.clone(),
+        };
         TenantSummary {
             status,
             stage,
@@ -345,7 +349,7 @@ impl TenantState {
             step: at.map(|step| step.id.clone()),
             ready_at: self.ready_at(),
             code: failure.map(|failure| failure.code),
-            message: failure.map(|failure| failure.message.clone()),
+            message: failure.map(message),
         }
     }
 

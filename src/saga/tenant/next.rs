@@ -64,6 +64,9 @@ pub enum Action<'p> {
     Rest,
 }
 
+/// What is true of a tenant that was brought back from the middle of a migration.
+const AS_BEFORE: &str = "the tenant is as it was before this deploy";
+
 impl TenantState {
     /// What is to be done here next, in a deploy that goes this way and has opened the waves up to `open`.
     ///
@@ -151,16 +154,18 @@ impl TenantState {
     }
 
     /// Why the tenant is as it was: what failed for good, and what became of the statements of it that had been committed.
-    fn unwound_reason(&self) -> String {
+    pub(super) fn unwound_reason(&self) -> String {
         let Some(failure) = self.failure() else { return "undone".to_owned() };
         let message = failure.message.as_str();
         let full_stop = if message.ends_with(['.', '!', '?', '…']) { "" } else { "." };
         match self.failed.as_ref().map_or(0, |failed| failed.part) {
             0 => message.to_owned(),
-            1 => format!("{message}{full_stop} Statement 1 was committed by the server and has been undone."),
+            1 => format!(
+                "{message}{full_stop} Statement 1 was committed by the server and has been undone; {AS_BEFORE}."
+            ),
             part => {
                 format!(
-                    "{message}{full_stop} Statements 1 to {part} were committed by the server and have been undone."
+                    "{message}{full_stop} Statements 1 to {part} were committed by the server and have been undone; {AS_BEFORE}."
                 )
             }
         }

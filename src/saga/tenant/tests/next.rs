@@ -146,16 +146,16 @@ fn why_a_step_failed_outlives_the_undo_of_its_part() {
     };
     assert_eq!(
         unwound("no such table", &[(Retry::No, 1)]),
-        "no such table. Statement 1 was committed by the server and has been undone."
+        "no such table. Statement 1 was committed by the server and has been undone; the tenant is as it was before this deploy."
     );
     assert_eq!(
         unwound("No such table.", &[(Retry::No, 2)]),
-        "No such table. Statements 1 to 2 were committed by the server and have been undone."
+        "No such table. Statements 1 to 2 were committed by the server and have been undone; the tenant is as it was before this deploy."
     );
     // The last try did not even reach the database: what the first left is there all the same.
     assert_eq!(
         unwound("unreachable", &[(AGAIN, 3), (Retry::No, 0)]),
-        "unreachable. Statements 1 to 3 were committed by the server and have been undone."
+        "unreachable. Statements 1 to 3 were committed by the server and have been undone; the tenant is as it was before this deploy."
     );
 }
 
