@@ -1,15 +1,19 @@
-//! The two databases that tenants live in, and fleets in them.
+//! The three databases that tenants live in, and fleets in them.
 
 use std::path::PathBuf;
 
+use futures_util::future::join_all;
+use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-use crate::postgres::{APP_PASSWORD, Db, Durability, PrivatePostgres};
+use crate::mariadb::{PrivateMariaDb, plain};
+use crate::postgres::{Db, PrivatePostgres};
 use crate::project::PASSWORD_VARIABLE;
 use crate::release::{FOUNDING, MADE, Release};
+use crate::server::Durability;
 
 /// Sessions that make and remove databases at a time.
 const FOUNDERS: usize = 4;
@@ -19,6 +23,7 @@ const FOUNDERS: usize = 4;
 pub enum Url {
     Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
+    MariaDb(Box<MySqlConnectOptions>),
 }
 
 impl Url {
@@ -31,6 +36,10 @@ impl Url {
                 sqlx::query_scalar(proof).fetch_one(&mut connection).await.unwrap()
             }
             Url::Postgres(options) => {
+                let mut connection = options.connect().await.unwrap();
+                sqlx::query_scalar(proof).fetch_one(&mut connection).await.unwrap()
+            }
+            Url::MariaDb(options) => {
                 let mut connection = options.connect().await.unwrap();
                 sqlx::query_scalar(proof).fetch_one(&mut connection).await.unwrap()
             }
@@ -60,10 +69,11 @@ impl Fleet {
     }
 }
 
-/// Where fleets come from: copies of one founded tenant.
+/// Where fleets come from: copies of one founded tenant, or, where a server makes no copies, tenants founded one by one.
 pub enum Engine {
     Sqlite { founded: TempDir },
     Postgres { server: Box<PrivatePostgres>, founded: Db, fleets: usize },
+    MariaDb { server: Box<PrivateMariaDb>, fleets: usize },
 }
 
 impl Engine {
@@ -90,8 +100,16 @@ impl Engine {
         Self::Postgres { server, founded, fleets: 0 }
     }
 
+    /// On a private server that keeps what it commits: `innodb_flush_log_at_trx_commit` is 1.
+    pub async fn mariadb() -> Self {
+        let server = Box::new(PrivateMariaDb::start(Durability::Fsync).await);
+        server.admin().await.execute_all("GRANT ALL ON `f%\\_t%`.* TO app@'%'").await;
+        Self::MariaDb { server, fleets: 0 }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
+            Self::MariaDb { .. } => "MariaDB",
             Self::Sqlite { .. } => "SQLite",
             Self::Postgres { .. } => "PostgreSQL",
         }
@@ -104,19 +122,32 @@ impl Engine {
                 *fleets += 1;
                 postgres_fleet(server, founded, *fleets, tenants).await
             }
+            Self::MariaDb { server, fleets } => {
+                *fleets += 1;
+                mariadb_fleet(server, *fleets, tenants).await
+            }
         }
     }
 
     /// Removes a fleet.
     pub async fn raze(&self, fleet: Fleet) {
-        let Self::Postgres { server, .. } = self else { return };
-        let drop_database = |name: &str| format!("DROP DATABASE {name}");
         let names = fleet.urls.iter().filter_map(|url| match url {
             Url::Sqlite(_) => None,
-            Url::Postgres(options) => options.get_database().map(drop_database),
+            Url::Postgres(options) => options.get_database(),
+            Url::MariaDb(options) => options.get_database(),
         });
-        durable(server, "off").await;
-        in_parallel(server, names.collect()).await;
+        let drops: Vec<_> = names.map(|name| format!("DROP DATABASE {name}")).collect();
+        match self {
+            Self::Sqlite { .. } => {}
+            Self::Postgres { server, .. } => {
+                durable(server, "off").await;
+                on_postgres(server, &drops).await;
+            }
+            Self::MariaDb { server, .. } => {
+                flushed_at_commit(server, false).await;
+                on_mariadb(server, &drops).await;
+            }
+        }
     }
 }
 
@@ -137,7 +168,7 @@ async fn postgres_fleet(server: &PrivatePostgres, founded: &Db, fleet: usize, te
     let names: Vec<_> = (1..=tenants).map(|number| format!("f{fleet}_t{number:04}")).collect();
     let create = |name: &String| format!("CREATE DATABASE {name} TEMPLATE {} OWNER app", founded.name);
     durable(server, "off").await;
-    in_parallel(server, names.iter().map(create).collect()).await;
+    on_postgres(server, &names.iter().map(create).collect::<Vec<_>>()).await;
     server.admin().await.execute_all("CHECKPOINT").await;
     settle();
     durable(server, "on").await;
@@ -161,25 +192,45 @@ async fn durable(server: &PrivatePostgres, fsync: &str) {
         .await;
 }
 
-/// Runs statements that need a session of their own each, some at a time.
-async fn in_parallel(server: &PrivatePostgres, statements: Vec<String>) {
-    let share = statements.len().div_ceil(FOUNDERS).max(1);
-    let mut founders = tokio::task::JoinSet::new();
-    for share in statements.chunks(share).map(<[String]>::to_vec) {
-        let mut admin = server.admin().await;
-        founders.spawn(async move {
-            for statement in share {
-                admin.execute_all(&statement).await;
-            }
-        });
-    }
-    while let Some(ended) = founders.join_next().await {
-        ended.unwrap();
-    }
+async fn mariadb_fleet(server: &PrivateMariaDb, fleet: usize, tenants: usize) -> Fleet {
+    let names: Vec<_> = (1..=tenants).map(|number| format!("f{fleet}_t{number:04}")).collect();
+    let found = |name: &String| format!("CREATE DATABASE {name} CHARACTER SET utf8mb4; USE {name}; {FOUNDING}");
+    flushed_at_commit(server, false).await;
+    on_mariadb(server, &names.iter().map(found).collect::<Vec<_>>()).await;
+    settle();
+    flushed_at_commit(server, true).await;
+    let port = server.port();
+    let url = |name: &String| Url::MariaDb(Box::new(plain(&server.url_of(name))));
+    let template = |name| format!("mysql://app:${{env:{PASSWORD_VARIABLE}}}@127.0.0.1:{port}/{name}?ssl-mode=disabled");
+    let urls = names.iter().map(url).collect();
+    let templates = names.iter().map(template).collect();
+    Fleet { folder: folder(), urls, templates, server: server.processes() }
 }
 
-/// The password of the tenants' role.
-pub const PASSWORD: &str = APP_PASSWORD;
+/// Whether the server waits for its disk at every commit: as [`durable`].
+async fn flushed_at_commit(server: &PrivateMariaDb, flushed: bool) {
+    let flush = format!("SET GLOBAL innodb_flush_log_at_trx_commit = {}", i32::from(flushed));
+    server.admin().await.execute_all(&flush).await;
+}
+
+/// Runs texts, some at a time, each share of them in a session of its own.
+async fn side_by_side<Admin>(texts: &[String], admin: impl AsyncFn() -> Admin, run: impl AsyncFn(&mut Admin, &String)) {
+    let run_all = async |share: &[String]| {
+        let mut admin = admin().await;
+        for text in share {
+            run(&mut admin, text).await;
+        }
+    };
+    join_all(texts.chunks(texts.len().div_ceil(FOUNDERS).max(1)).map(run_all)).await;
+}
+
+async fn on_postgres(server: &PrivatePostgres, texts: &[String]) {
+    side_by_side(texts, async || server.admin().await, async |admin, text| admin.execute_all(text).await).await;
+}
+
+async fn on_mariadb(server: &PrivateMariaDb, texts: &[String]) {
+    side_by_side(texts, async || server.admin().await, async |admin, text| admin.execute_all(text).await).await;
+}
 
 fn folder() -> TempDir {
     tempfile::Builder::new().prefix("windlass-bench-").tempdir().unwrap()

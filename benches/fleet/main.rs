@@ -7,6 +7,9 @@
 
 mod engine;
 mod floor;
+#[path = "../../tests/it/support/mariadb.rs"]
+#[allow(dead_code, reason = "the tests, whose server it is, ask more of it")]
+mod mariadb;
 mod noop;
 #[path = "../../tests/it/support/postgres.rs"]
 #[allow(dead_code, reason = "the tests, whose server it is, ask more of it")]
@@ -33,7 +36,7 @@ struct Arguments {
     /// Pairs of runs per fleet size
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// What the tenants are; both where nothing is said
+    /// What the tenants are; all three where nothing is said
     #[arg(long, value_enum)]
     engine: Option<Kind>,
     /// Tenants that are driven at a time, by either side
@@ -50,6 +53,7 @@ struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
     Postgres,
+    Mariadb,
     Sqlite,
 }
 
@@ -71,6 +75,12 @@ async fn main() {
     let wanted = |kind| arguments.engine.is_none_or(|only| only == kind);
     if wanted(Kind::Postgres) {
         let mut engine = Engine::postgres().await;
+        for tenants in &sizes {
+            lines.extend(compare(&mut engine, *tenants, &arguments).await);
+        }
+    }
+    if wanted(Kind::Mariadb) {
+        let mut engine = Engine::mariadb().await;
         for tenants in &sizes {
             lines.extend(compare(&mut engine, *tenants, &arguments).await);
         }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::engine::{Fleet, PASSWORD};
+use crate::engine::Fleet;
 use crate::release::{Release, migrations};
+use crate::server::APP_PASSWORD;
 
 /// The variable that the tenants' password is in.
 pub const PASSWORD_VARIABLE: &str = "WINDLASS_BENCH_PASSWORD";
@@ -49,7 +50,7 @@ pub struct Ran {
 /// Runs the program in a project; it must succeed.
 pub fn windlass(folder: &Path, arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-    command.current_dir(folder).args(arguments).env(PASSWORD_VARIABLE, PASSWORD).env_remove("WINDLASS_LOG");
+    command.current_dir(folder).args(arguments).env(PASSWORD_VARIABLE, APP_PASSWORD).env_remove("WINDLASS_LOG");
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let begun = Instant::now();
     let Output { status, stdout, stderr } = command.output().unwrap();

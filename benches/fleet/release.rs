@@ -1,4 +1,4 @@
-//! What is deployed: the tenants as they are founded, and two releases for them, in words that both databases understand.
+//! What is deployed: the tenants as they are founded, and two releases for them, in words that all three databases understand.
 
 /// How many migrations a release adds.
 pub const MIGRATIONS: usize = 10;
@@ -8,10 +8,12 @@ pub const FOUNDING: &str = "
 CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL);
 CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers (id), total INTEGER NOT NULL);
 CREATE INDEX orders_by_customer ON orders (customer_id);
+INSERT INTO customers (id, name, email)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
-INSERT INTO customers (id, name, email) SELECT i, 'Customer ' || i, 'customer' || i || '@example.org' FROM n;
+SELECT i, concat('Customer ', i), concat('customer', i, '@example.org') FROM n;
+INSERT INTO orders (id, customer_id, total)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
-INSERT INTO orders (id, customer_id, total) SELECT i, 1 + i % 500, 10 * i FROM n;
+SELECT i, 1 + i % 500, 10 * i FROM n;
 ";
 
 /// One of the two releases.
@@ -69,7 +71,7 @@ pub const MADE: i64 = 150;
 pub struct Migration {
     /// Its number and name: the beginning of its files' names.
     pub label: String,
-    /// The statements.
+    /// The statements, each with what ends it.
     pub up: String,
     /// Their undo.
     pub down: String,
@@ -86,7 +88,8 @@ pub fn migrations(release: Release) -> Vec<Migration> {
 ALTER TABLE customers ADD COLUMN {subject}_count INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX {subject}_by_customer ON {subject} (customer_id);
 INSERT INTO {subject} (id, customer_id, note, amount)
-SELECT id, customer_id, 'from order ' || id, total FROM orders WHERE id % {MIGRATIONS} = {at};
+SELECT id, customer_id, concat('from order ', id), total FROM orders WHERE id % {MIGRATIONS} = {at};
+-- undo: DELETE FROM {subject};
 UPDATE customers SET {subject}_count = 1 WHERE id IN (SELECT customer_id FROM {subject});
 "
         ),

@@ -5,5 +5,5 @@ mod timeline;
 mod verify;
 
 pub use account::{Account, FailureGroup, account};
-pub use timeline::{Line, cause_words, timeline};
+pub use timeline::{Line, cause_words, part_words, timeline};
 pub use verify::{Finding, Report, verify};

@@ -75,6 +75,15 @@ pub fn cause_words(cause: &Cause) -> String {
     }
 }
 
+/// What a failure says of the statements that took effect before it, in words; nothing where there are none.
+#[must_use]
+pub fn part_words(in_effect: u32) -> String {
+    match in_effect {
+        0 => String::new(),
+        part => format!(", {} took effect", first_statements(part)),
+    }
+}
+
 fn deploy_words(event: &DeployEvent) -> String {
     match event {
         DeployEvent::DeployCreated {
@@ -116,6 +125,7 @@ fn tenant_words(event: &TenantEvent) -> String {
             let what = match found {
                 Found::Applied => "it took effect".to_owned(),
                 Found::NotApplied => "it did not take effect".to_owned(),
+                Found::Partial { statements } => format!("{} took effect", first_statements(*statements)),
                 Found::Unknown { failure, retry } => format!("not known: {}{}", failure.message, again(retry)),
             };
             format!("looked for {which}{step}: {what}")
@@ -124,8 +134,9 @@ fn tenant_words(event: &TenantEvent) -> String {
             let note = evidence.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
             format!("{step} succeeded in {} ms{note}", evidence.elapsed_ms)
         }
-        TenantEvent::StepFailed { step, failure, retry } => {
-            format!("{step} failed: {} [{}]{}", failure.message, failure.code, again(retry))
+        TenantEvent::StepFailed { step, failure, retry, in_effect } => {
+            let part = part_words(*in_effect);
+            format!("{step} failed: {} [{}]{part}{}", failure.message, failure.code, again(retry))
         }
         TenantEvent::StepSkipped { step, reason } => format!("{step} skipped: {reason}"),
         TenantEvent::TenantTurned { cause } => format!("turned: {}", cause_words(cause)),
@@ -147,8 +158,40 @@ fn tenant_words(event: &TenantEvent) -> String {
     }
 }
 
+/// The part of a step that is in effect, in words.
+fn first_statements(count: u32) -> String {
+    match count {
+        1 => "its first statement".to_owned(),
+        count => format!("its first {count} statements"),
+    }
+}
+
 /// An enum's written form, which is the word that people know.
 fn word<T: Serialize>(value: &T) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().unwrap_or_default().replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saga::testing::{AGAIN, failed, failed_after, looked};
+
+    #[test]
+    fn a_part_that_is_in_effect_is_told() {
+        for (event, words) in [
+            (failed("a", Retry::No), "a failed: new [WL0606]"),
+            (failed_after("a", Retry::No, 1), "a failed: new [WL0606], its first statement took effect"),
+            (
+                failed_after("a", AGAIN, 2),
+                "a failed: new [WL0606], its first 2 statements took effect, to be tried again at 1970-01-01T00:00:09.000Z",
+            ),
+            (
+                looked("a", Half::Act, Found::Partial { statements: 2 }),
+                "looked for a: its first 2 statements took effect",
+            ),
+        ] {
+            assert_eq!(tenant_words(&event), words);
+        }
+    }
 }

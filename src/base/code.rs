@@ -42,7 +42,7 @@ codes! {
     BadMigrationName = 105, "A file in the migration folder has no name we understand";
     UnreadableMigration = 106, "A migration file cannot be read as text";
     UnsplittableSql = 107, "The statements of a migration cannot be told apart";
-    NotTransactional = 108, "A statement cannot run inside a transaction";
+    NotTransactional = 108, "A statement changes a table that does not roll back";
     TransactionControl = 109, "A migration contains transaction control of its own";
     ChangedMigration = 110, "A migration that was applied has been changed since";
     OutOfOrder = 111, "A migration is older than one already applied";
@@ -50,13 +50,14 @@ codes! {
     TooLarge = 113, "A release is larger than its limits";
     UnknownApplied = 114, "A tenant has a migration that this release does not know";
     NoPlace = 115, "A statement has no place in a migration";
+    NoHalfway = 116, "A migration cannot be undone from its middle";
 
     FleetEmpty = 201, "The fleet has no tenants";
     DuplicateTenant = 202, "Two tenants share an id";
     SameDatabase = 203, "Two tenants are the same database";
     SourceFailed = 204, "The list of tenants cannot be read";
     BadTenantUrl = 205, "A tenant's connection URL is not valid";
-    UnsupportedEngine = 206, "A tenant's database engine is not supported yet";
+    UnsupportedEngine = 206, "A tenant's database server cannot be worked with";
     UnknownTenant = 207, "No tenant has this id";
     BadSelector = 208, "A selector is not valid";
 

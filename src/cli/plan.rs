@@ -157,6 +157,7 @@ mod tests {
         let undo = crate::release::ReviewedUndo {
             statements: Vec::new(),
             mode: Mode::Transactional,
+            undos: Vec::new(),
             quality: UndoQuality::Lossless,
         };
         let of = |from_the_middle| Reviewed {

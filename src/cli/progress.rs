@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::output::{Output, count, span, table};
-use crate::audit::{Account, cause_words};
+use crate::audit::{Account, cause_words, part_words};
 use crate::base::{Code, DeployId};
 use crate::log::{Log, TailEvent};
 use crate::saga::event::{
-    DeployEvent, DeployOutcome, Direction, Event, Half, Recorded, TenantEvent, TenantOutcome, Trigger,
+    DeployEvent, DeployOutcome, Direction, Event, Found, Half, Recorded, TenantEvent, TenantOutcome, Trigger,
 };
 use crate::saga::failure::Retry;
 use crate::saga::summary::{Census, TenantStatus};
@@ -100,18 +100,24 @@ impl Follower {
         let of = event.stream.tenant.as_ref();
         match &event.recorded.event {
             Event::Deploy(event) => self.deploy_words(event),
-            Event::Tenant(TenantEvent::StepFailed { failure, retry: Retry::No, .. }) => {
+            Event::Tenant(TenantEvent::StepFailed { failure, retry: Retry::No, in_effect, .. }) => {
                 self.failures += 1;
-                let line = format!("  {} failed: {} [{}]", of?, failure.message, failure.code);
+                let part = part_words(*in_effect);
+                let line = format!("  {} failed: {} [{}]{part}", of?, failure.message, failure.code);
                 (self.failures <= FAILURES_TOLD).then_some(line)
             }
-            Event::Tenant(TenantEvent::StepFailed { step, failure, retry: Retry::At(_) }) if self.small => {
-                Some(format!("  {} {step}: {}, will be tried again", of?, failure.message))
+            Event::Tenant(TenantEvent::StepFailed { step, failure, retry: Retry::At(_), in_effect }) if self.small => {
+                let part = part_words(*in_effect);
+                Some(format!("  {} {step}: {}{part}, will be tried again", of?, failure.message))
             }
             Event::Tenant(TenantEvent::StepProbed { step, half, found }) if self.small => {
                 let half = if *half == Half::Undo { "undo of " } else { "" };
-                let json = serde_json::to_value(found).unwrap_or_default();
-                let found = json.as_str().unwrap_or("not known yet").replace('_', " ");
+                let found = match found {
+                    Found::Applied => "applied".to_owned(),
+                    Found::NotApplied => "not applied".to_owned(),
+                    Found::Partial { statements } => format!("applied up to statement {statements}"),
+                    Found::Unknown { .. } => "not known yet".to_owned(),
+                };
                 Some(format!("  {} {half}{step} was under way: {found}", of?))
             }
             Event::Tenant(TenantEvent::TenantFinished { outcome, reason, code }) => {

@@ -211,10 +211,12 @@ impl Driver {
         }
         match self.perform(step, half, attempt).await {
             Ok(evidence) => self.record(succeeded(step, half, evidence)),
-            Err(Trouble { failure, outcome: Outcome::NoEffect }) => self.failed(step, half, attempt, failure),
-            Err(Trouble { failure, outcome: Outcome::Unknown }) => self.settle(step, half, attempt, failure).await,
+            Err(Trouble { failure, outcome: Outcome::NoEffect, in_effect }) => {
+                self.failed(step, half, attempt, failure, in_effect)
+            }
+            Err(Trouble { failure, outcome: Outcome::Unknown, .. }) => self.settle(step, half, attempt, failure).await,
             // No look can settle it, and no further try may run over what stayed.
-            Err(Trouble { failure, outcome: Outcome::Torn }) => {
+            Err(Trouble { failure, outcome: Outcome::Torn, .. }) => {
                 self.probed(step, half, Found::Unknown { failure, retry: Retry::No })
             }
         }
@@ -230,13 +232,25 @@ impl Driver {
     ) -> Result<Flow, LogError> {
         self.session = None;
         match self.look(step, half).await {
-            Ok(Seen::NotApplied) => self.failed(step, half, attempt, failure),
+            Ok(Seen::NotApplied) => self.failed(step, half, attempt, failure, 0),
+            Ok(Seen::Partial(statements)) => self.failed(step, half, attempt, failure, statements),
             Ok(Seen::Applied) => self.record(succeeded(step, half, Evidence { probed: true, ..Evidence::default() })),
+            Err(Trouble { failure, outcome: Outcome::Torn, .. }) => {
+                self.probed(step, half, Found::Unknown { failure, retry: Retry::No })
+            }
             Err(trouble) => self.in_doubt(step, half, Looks::default(), trouble.failure),
         }
     }
 
-    fn failed(&mut self, step: &PlannedStep, half: Half, attempt: Attempt, failure: Failure) -> Result<Flow, LogError> {
+    /// `in_effect` of its statements stay: of an act, which is then undone as far as it came, or goes on from there.
+    fn failed(
+        &mut self,
+        step: &PlannedStep,
+        half: Half,
+        attempt: Attempt,
+        failure: Failure,
+        in_effect: u32,
+    ) -> Result<Flow, LogError> {
         if failure.class == ErrorClass::Transient {
             // Whatever made it fail may have harmed the session too; the next try opens another.
             self.session = None;
@@ -245,7 +259,7 @@ impl Driver {
         let failure = exhausted(failure, attempt, retry);
         let step = step.id.clone();
         self.record(match half {
-            Half::Act => TenantEvent::StepFailed { step, failure, retry },
+            Half::Act => TenantEvent::StepFailed { step, failure, retry, in_effect },
             Half::Undo => TenantEvent::UndoFailed { step, failure, retry },
         })
     }
@@ -295,6 +309,11 @@ impl Driver {
         match seen {
             Ok(Seen::Applied) => self.probed(step, half, Found::Applied),
             Ok(Seen::NotApplied) => self.probed(step, half, Found::NotApplied),
+            Ok(Seen::Partial(statements)) => self.probed(step, half, Found::Partial { statements }),
+            // Looking again would see the same: what it found already says what a human must look at.
+            Err(Trouble { failure, outcome: Outcome::Torn, .. }) => {
+                self.probed(step, half, Found::Unknown { failure, retry: Retry::No })
+            }
             Err(trouble) => self.in_doubt(step, half, looks, trouble.failure),
         }
     }

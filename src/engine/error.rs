@@ -73,6 +73,16 @@ pub enum EngineError {
         /// Which migrations.
         labels: Vec<String>,
     },
+    /// Pending migrations whose statements commit one by one, and which could stop where nothing takes them back, in a workflow that
+    /// promises to unwind. Nothing was touched.
+    #[error(
+        "{}; this workflow promises to unwind. Nothing was touched",
+        .migrations.iter().map(|(label, because)| format!("{label} cannot be undone from its middle: {because}")).collect::<Vec<_>>().join("; ")
+    )]
+    NoHalfway {
+        /// Which migrations, and what stands in the way.
+        migrations: Vec<(String, String)>,
+    },
     /// Tenants carry the marks of an unfinished deploy that this log does not know. Nothing was touched.
     #[error(
         "{marked} tenants carry the marks of deploy {deploy}, which looks unfinished and which this log does not know ({why}): the \
@@ -136,6 +146,7 @@ impl Coded for EngineError {
             // One cause for all: its code. Several: that of the first, as they are listed.
             EngineError::Refused { refusals, .. } => refusals.first().map_or(Code::WrongState, |first| first.code),
             EngineError::MissingUndo { .. } => Code::MissingUndo,
+            EngineError::NoHalfway { .. } => Code::NoHalfway,
             EngineError::LostLog { .. } => Code::LostLog,
             EngineError::WrongState { .. } | EngineError::TenantBusy { .. } | EngineError::SeveralCauses { .. } => {
                 Code::WrongState
@@ -159,6 +170,13 @@ impl Coded for EngineError {
                 let first = labels.first().map(String::as_str).unwrap_or_default();
                 Some(format!(
                     "write {first}.down.sql, or say `-- windlass: irreversible` at the head of {first}.up.sql, then: windlass plan"
+                ))
+            }
+            EngineError::NoHalfway { migrations } => {
+                let label = migrations.first().map(|(label, _)| label.as_str()).unwrap_or_default();
+                Some(format!(
+                    "write `-- undo: …` under that statement in {label}.up.sql, or make it the last of its file; to run it all the same: \
+                     `halfway = \"accept\"` in the workflow's migrate step"
                 ))
             }
             EngineError::LostLog { deploy, .. } => Some(format!(
@@ -194,7 +212,9 @@ const fn after_refusal(code: Code) -> &'static str {
              anew: --new-database TENANT"
         }
         Code::SameDatabase => "remove one of the two from the fleet, or give each its own database or schema",
-        Code::UnsupportedEngine => "leave the tenant out of the fleet, or deselect it: --select 'not id = …'",
+        Code::UnsupportedEngine => {
+            "mend the server, or leave the tenant out of the fleet, or deselect it: --select 'not id = …'"
+        }
         Code::UnknownTenant => "put the tenant back into the fleet, then run the command again",
         _ => "mend what is said of each, then: windlass doctor",
     }

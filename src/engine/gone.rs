@@ -52,7 +52,8 @@ pub(super) async fn refuse_gone<'t>(
     Ok(gone.into_iter().map(refusal).collect())
 }
 
-/// Those of the tenants at which a step of the deploy has succeeded: there, a session has been open, so the tables were made.
+/// Those of the tenants at which a step of the deploy has succeeded, or a part of one is in effect: there, a session has been open, so
+/// the tables were made.
 async fn worked_at(log: &dyn Log, deploy: DeployId, of: &BTreeSet<TenantId>) -> Result<Vec<TenantId>, EngineError> {
     let began = |status: &TenantStatus| !matches!(status, TenantStatus::Pending | TenantStatus::Untouched);
     let statuses: Vec<_> = TenantStatus::ALL.iter().copied().filter(began).collect();
@@ -75,6 +76,34 @@ async fn worked_at(log: &dyn Log, deploy: DeployId, of: &BTreeSet<TenantId>) -> 
 const fn is_done(event: &Event) -> bool {
     matches!(
         event,
-        Event::Tenant(TenantEvent::StepSucceeded { .. } | TenantEvent::StepProbed { found: Found::Applied, .. })
+        Event::Tenant(
+            TenantEvent::StepSucceeded { .. }
+                | TenantEvent::StepFailed { in_effect: 1.., .. }
+                | TenantEvent::StepProbed { found: Found::Applied | Found::Partial { .. }, .. }
+        )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saga::event::Half;
+    use crate::saga::failure::Retry;
+    use crate::saga::testing::{failed, failed_after, looked, started, succeeded};
+
+    #[test]
+    fn a_part_of_a_step_is_something_done() {
+        let probed = |found| looked("a", Half::Act, found);
+        for (event, done) in [
+            (started("a", 1), false),
+            (failed("a", Retry::No), false),
+            (probed(Found::NotApplied), false),
+            (succeeded("a"), true),
+            (failed_after("a", Retry::No, 1), true),
+            (probed(Found::Applied), true),
+            (probed(Found::Partial { statements: 1 }), true),
+        ] {
+            assert_eq!(is_done(&Event::Tenant(event.clone())), done, "{event:?}");
+        }
+    }
 }

@@ -15,14 +15,14 @@ use crate::base::limits::PREPARE_REFUSALS_MAX;
 use crate::base::{Code, DeployId, Digest, Epoch, TenantId, WorkerId};
 use crate::fleet::{Engine as Database, Tenant};
 use crate::log::{Blob, Log, LogError, NewDeploy, NewTenant};
-use crate::release::{Dialect, Migration, Release, Undo, review};
+use crate::release::{Dialect, FromTheMiddle, Migration, Release, Undo, review};
 use crate::saga::chain::tenants_digest;
 use crate::saga::event::{Actor, DeployEvent, Previous, TenantEvent, TenantOutcome, Trigger};
 use crate::saga::plan::{Plan, UndoSource};
 use crate::saga::summary::Place;
 use crate::saga::tenant::TenantState;
 use crate::saga::workflow::{Then, Workflow};
-use crate::step::{Change, Expand, Pending, expand};
+use crate::step::{Change, Expand, Halfway, Pending, expand, halfway};
 use crate::tenant::{FenceMark, Survey};
 
 /// Which tenants are asked before a deploy is created. Those that the log knows to be on the release never are.
@@ -104,19 +104,19 @@ pub struct PreparedTenant {
 }
 
 /// The dialect that a tenant's database speaks.
-pub(super) const fn dialect(database: Database) -> Option<Dialect> {
+pub(super) const fn dialect(database: Database) -> Dialect {
     match database {
-        Database::Postgres => Some(Dialect::Postgres),
-        Database::Sqlite => Some(Dialect::Sqlite),
-        Database::Mysql => None,
+        Database::Postgres => Dialect::Postgres,
+        Database::Sqlite => Dialect::Sqlite,
+        Database::Mysql => Dialect::Mysql,
     }
 }
 
 /// Looks at every tenant that the release would change, and freezes the plans.
 pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> Result<Prepared, EngineError> {
     request.workflow.supported()?;
-    refuse_engines(&request.tenants)?;
-    for dialect in request.tenants.iter().filter_map(|tenant| dialect(tenant.target.engine)).collect::<BTreeSet<_>>() {
+    let dialects: BTreeSet<Dialect> = request.tenants.iter().map(|tenant| dialect(tenant.target.engine)).collect();
+    for dialect in dialects {
         review(&request.release, dialect)?;
     }
     let known = Known::read(log, &request.fleet).await?;
@@ -142,6 +142,7 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
         return Err(refused(refusals, request.tenants.len()));
     }
     refuse_missing_undo(&request, tenants.iter().flat_map(|(_, _, pending)| pending))?;
+    refuse_no_halfway(&request, &tenants)?;
     let all_asked = request.whole_fleet && tenants.iter().all(|(_, standing, _)| standing.survey.is_some());
     let seen = if all_asked { Seen::Fleet } else { Seen::Part };
     refuse_lost_log(log, &request.disowned, seen, tenants.iter().map(|(_, standing, _)| standing)).await?;
@@ -155,19 +156,6 @@ pub(super) fn refused(mut refusals: Vec<Refusal>, of: usize) -> EngineError {
     let all = refusals.len();
     refusals.truncate(PREPARE_REFUSALS_MAX);
     EngineError::Refused { refusals, all, of }
-}
-
-fn refuse_engines(tenants: &[Tenant]) -> Result<(), EngineError> {
-    let refusals: Vec<Refusal> = tenants
-        .iter()
-        .filter(|tenant| dialect(tenant.target.engine).is_none())
-        .map(|tenant| Refusal {
-            tenant: tenant.id.clone(),
-            code: Code::UnsupportedEngine,
-            message: format!("{} tenants are not supported by this version of Windlass", tenant.target.engine),
-        })
-        .collect();
-    if refusals.is_empty() { Ok(()) } else { Err(refused(refusals, tenants.len())) }
 }
 
 /// The migrations that the tenant lacks, after checking those that it has.
@@ -255,6 +243,29 @@ fn refuse_missing_undo<'a>(request: &Request, pending: impl Iterator<Item = &'a 
     let labels: Vec<String> =
         request.release.migrations.iter().filter(missing).map(|of| of.label().to_owned()).collect();
     if labels.is_empty() { Ok(()) } else { Err(EngineError::MissingUndo { labels }) }
+}
+
+/// A migration that could stop where nothing takes it back would break the workflow's promise on the first tenant where it does. One
+/// whose author said that it is irreversible makes no such promise.
+fn refuse_no_halfway(request: &Request, tenants: &Standings) -> Result<(), EngineError> {
+    if request.workflow.on_failure.then != Then::Unwind || halfway(&request.workflow)? == Halfway::Accept {
+        return Ok(());
+    }
+    let mut of: BTreeMap<Dialect, BTreeSet<&str>> = BTreeMap::new();
+    for (tenant, _, pending) in tenants {
+        of.entry(dialect(tenant.target.engine)).or_default().extend(pending.iter().map(|of| of.version.as_str()));
+    }
+    let mut migrations = Vec::new();
+    for (dialect, pending) in of {
+        for (migration, reviewed) in request.release.migrations.iter().zip(review(&request.release, dialect)?) {
+            let asked = pending.contains(migration.version.as_str()) && migration.undo != Undo::Irreversible;
+            if let (true, Some(FromTheMiddle::No { because })) = (asked, reviewed.from_the_middle) {
+                migrations.push((reviewed.label, because));
+            }
+        }
+    }
+    migrations.dedup();
+    if migrations.is_empty() { Ok(()) } else { Err(EngineError::NoHalfway { migrations }) }
 }
 
 pub(super) async fn refuse_lost_log(

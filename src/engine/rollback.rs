@@ -65,7 +65,7 @@ pub async fn prepare_rollback(
         }
     }
     // As before any deploy: what cannot run is found now, and not by the engine in the middle of the fleet.
-    for dialect in undoing.iter().filter_map(|(tenant, _)| dialect(tenant.target.engine)).collect::<BTreeSet<_>>() {
+    for dialect in undoing.iter().map(|(tenant, _)| dialect(tenant.target.engine)).collect::<BTreeSet<_>>() {
         review(&request.release, dialect)?;
     }
     let total = undoing.len() + refusals.len();

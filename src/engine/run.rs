@@ -132,7 +132,7 @@ impl Shared {
     }
 
     pub(super) fn scripts(&self, database: Database) -> Result<Arc<Scripts>, String> {
-        let dialect = dialect(database).ok_or_else(|| format!("{database} tenants are not supported"))?;
+        let dialect = dialect(database);
         let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(of) = scripts.get(&dialect) {
             return Ok(Arc::clone(of));

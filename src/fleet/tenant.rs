@@ -16,7 +16,7 @@ pub enum Engine {
     Postgres,
     /// SQLite: one file per tenant.
     Sqlite,
-    /// MySQL and MariaDB. A catalog may be one; a tenant is refused by name when it is to be deployed to (WL0206).
+    /// MySQL and MariaDB.
     Mysql,
 }
 

@@ -86,16 +86,6 @@ pub enum ReleaseError {
         /// Where and why.
         source: SplitError,
     },
-    /// A statement that needs to stand outside any transaction.
-    #[error("{statement} cannot be run: {reason}, and Windlass runs each migration inside one")]
-    NotTransactional {
-        /// Which.
-        statement: Box<Place>,
-        /// What the server does with it in a transaction.
-        reason: String,
-        /// What to do instead.
-        instead: &'static str,
-    },
     /// A statement that is refused however the migration is run.
     #[error("{statement} cannot be run: {reason}")]
     NoPlace {
@@ -153,7 +143,6 @@ impl Coded for ReleaseError {
             Self::BadDirective { .. } => Code::BadDirective,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Unsplittable { source, .. } => source.code(),
-            Self::NotTransactional { .. } => Code::NotTransactional,
             Self::NoPlace { .. } => Code::NoPlace,
             Self::TransactionControl { .. } => Code::TransactionControl,
             Self::BadManifest { .. } => Code::LogCorrupt,
@@ -177,7 +166,7 @@ impl Coded for ReleaseError {
             }
             Self::TooLarge { .. } => "split it, or load the data by other means than a migration",
             Self::Unsplittable { source, .. } => return source.next(),
-            Self::NotTransactional { instead, .. } | Self::NoPlace { instead, .. } => instead,
+            Self::NoPlace { instead, .. } => instead,
             Self::TransactionControl { .. } => "remove it",
             Self::BadManifest { .. } => "windlass audit verify",
             Self::NewerManifest { .. } => "run the Windlass that wrote it, or a later one",

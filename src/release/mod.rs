@@ -21,6 +21,6 @@ mod undo;
 pub use error::ReleaseError;
 pub use load::load;
 pub use model::{BadVersion, Directives, ForeignKeys, Migration, Release, Script, Undo, Version};
-pub use review::{Reviewed, ReviewedUndo, UndoQuality, review, review_stepwise};
+pub use review::{Reviewed, ReviewedUndo, UndoQuality, review};
 pub use sql::{Dialect, Statement};
 pub use undo::{FromTheMiddle, Origin, StatementUndo};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::error::Place;
 use super::sql::{Loss, split};
-use super::stepwise::{Mode, first_obstacle, mode, refusal, stepwise_supported};
+use super::stepwise::{Mode, mode, refusal};
 use super::undo::{self, FromTheMiddle, StatementUndo};
 use super::{Dialect, Migration, Release, ReleaseError, Script, Statement, Undo, Version};
 
@@ -36,6 +36,10 @@ pub struct ReviewedUndo {
     pub statements: Vec<Statement>,
     /// How they are run.
     pub mode: Mode,
+    /// What takes back each of them by itself, in their order: where the undo itself stops in its middle, or is what a rollback
+    /// does. Empty where it is transactional.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undos: Vec<Option<StatementUndo>>,
     /// What is there again once they have run.
     pub quality: UndoQuality,
 }
@@ -61,35 +65,19 @@ pub enum UndoQuality {
 /// Looks every migration of `release` through, as a tenant that speaks `dialect` would run it.
 ///
 /// # Errors
-/// When the statements of a script cannot be told apart, or one of them has no place in a migration, would end Windlass's own
-/// transaction, or cannot run inside it on a dialect whose tenants cannot be taken through a stepwise script. The first is
-/// reported, with its file and line.
+/// When the statements of a script cannot be told apart, or one of them has no place in a migration or would end Windlass's own
+/// transaction. The first is reported, with its file and line.
 pub fn review(release: &Release, dialect: Dialect) -> Result<Vec<Reviewed>, ReleaseError> {
-    release.migrations.iter().map(|migration| Reviewer::new(dialect).migration(migration)).collect()
+    release.migrations.iter().map(|migration| Reviewer { dialect }.migration(migration)).collect()
 }
 
-/// As [`review()`], on tenants that can be taken through stepwise scripts, whether or not those of `dialect` can be.
-///
-/// # Errors
-/// As [`review()`], but for statements that commit by themselves.
-pub fn review_stepwise(release: &Release, dialect: Dialect) -> Result<Vec<Reviewed>, ReleaseError> {
-    let reviewer = Reviewer { dialect, stepwise: true };
-    release.migrations.iter().map(|migration| reviewer.migration(migration)).collect()
-}
-
-/// How far a release is looked through.
+/// The rules that scripts are read by.
 #[derive(Clone, Copy)]
 struct Reviewer {
     dialect: Dialect,
-    /// Whether tenants can be taken through stepwise scripts.
-    stepwise: bool,
 }
 
 impl Reviewer {
-    fn new(dialect: Dialect) -> Self {
-        Self { dialect, stepwise: stepwise_supported(dialect) }
-    }
-
     fn migration(self, migration: &Migration) -> Result<Reviewed, ReleaseError> {
         let (up, mode) = self.script(&migration.up)?;
         let undo = self.undo(&up, &migration.undo)?;
@@ -109,12 +97,16 @@ impl Reviewer {
                 undo::refuse_lines(script)?;
                 let (statements, mode) = self.script(script)?;
                 let quality = quality(up, &statements);
-                return Ok(ReviewedUndo { statements, mode, quality });
+                let undos = match mode {
+                    Mode::Stepwise => undo::undos(self.dialect, script, &statements, up)?.each,
+                    Mode::Transactional => Vec::new(),
+                };
+                return Ok(ReviewedUndo { statements, mode, undos, quality });
             }
             Undo::Irreversible => UndoQuality::Irreversible,
             Undo::Missing => UndoQuality::Missing,
         };
-        Ok(ReviewedUndo { statements: Vec::new(), mode: Mode::Transactional, quality })
+        Ok(ReviewedUndo { statements: Vec::new(), mode: Mode::Transactional, undos: Vec::new(), quality })
     }
 
     fn script(self, script: &Script) -> Result<(Vec<Statement>, Mode), ReleaseError> {
@@ -130,11 +122,6 @@ impl Reviewer {
                 return Err(ReleaseError::NoPlace { statement, reason: refusal.reason, instead: refusal.instead });
             }
         }
-        if let (false, Some((at, reason))) = (self.stepwise, first_obstacle(self.dialect, &statements)) {
-            let instead = instead_of(&statements[at].text);
-            let statement = Box::new(place(script, at, &statements[at]));
-            return Err(ReleaseError::NotTransactional { statement, reason, instead });
-        }
         Ok((statements, mode))
     }
 }
@@ -143,15 +130,6 @@ impl Reviewer {
 fn place(script: &Script, at: usize, statement: &Statement) -> Place {
     let (file, line, beginning) = (script.file.clone(), statement.line, statement.beginning());
     Place { file, number: at + 1, line, beginning }
-}
-
-/// What to write in place of a statement that cannot run in a transaction.
-fn instead_of(statement: &str) -> &'static str {
-    if statement.to_ascii_lowercase().contains("concurrently") {
-        "leave CONCURRENTLY out, or run the statement outside of a deploy"
-    } else {
-        "run it outside of a deploy, and remove it from the migration"
-    }
 }
 
 fn quality(up: &[Statement], undo: &[Statement]) -> UndoQuality {
@@ -180,29 +158,13 @@ mod tests {
         Undo::Written(Script::new("0007_a.down.sql".to_owned(), down))
     }
 
-    /// The release's only migration, on tenants that can be taken through stepwise scripts.
+    /// The release's only migration.
     fn stepwise(dialect: Dialect, up: &str, undo: Undo) -> Result<Reviewed, ReleaseError> {
-        review_stepwise(&release(up, undo), dialect).map(|mut reviewed| reviewed.remove(0))
+        review(&release(up, undo), dialect).map(|mut reviewed| reviewed.remove(0))
     }
 
     fn quality_of(dialect: Dialect, up: &str, undo: Undo) -> UndoQuality {
         review(&release(up, undo), dialect).unwrap().remove(0).undo.quality
-    }
-
-    #[test]
-    fn a_statement_that_cannot_run_in_a_transaction_is_refused_with_its_place_in_up_and_undo() {
-        let text = "SELECT 1;\n\nCREATE INDEX CONCURRENTLY i\n  ON t (a);";
-        let up = review(&release(text, Undo::Missing), Dialect::Postgres).unwrap_err();
-        assert_eq!(up.code(), Code::NotTransactional);
-        let place = "0007_a.up.sql, line 3: statement 2 (`CREATE INDEX CONCURRENTLY i ON t (a)`)";
-        assert!(up.to_string().starts_with(place), "{up}");
-        let undo = review(&release("SELECT 1", written("VACUUM")), Dialect::Postgres).unwrap_err();
-        assert!(undo.to_string().starts_with("0007_a.down.sql, line 1: statement 1 (`VACUUM`)"), "{undo}");
-        let value = "ALTER TYPE e ADD VALUE 'x';\nINSERT INTO t VALUES ('x');";
-        let used = review(&release(value, Undo::Missing), Dialect::Postgres).unwrap_err();
-        assert!(used.to_string().contains("line 2: statement 2") && used.to_string().contains("55P04"), "{used}");
-        let ddl = review(&release("CREATE TABLE t (a INT)", Undo::Missing), Dialect::Mysql).unwrap_err();
-        assert_eq!(ddl.code(), Code::NotTransactional);
     }
 
     #[test]

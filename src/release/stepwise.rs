@@ -205,12 +205,6 @@ impl Facts {
     }
 }
 
-/// Whether the tenants of this dialect can be taken through a stepwise script. Where not, [`review()`](super::review()) refuses it.
-#[must_use]
-pub const fn stepwise_supported(_dialect: Dialect) -> bool {
-    false
-}
-
 /// How a script of these statements is run.
 #[must_use]
 pub fn mode(dialect: Dialect, statements: &[Statement]) -> Mode {
@@ -256,6 +250,16 @@ pub fn facts(dialect: Dialect, statement: &Statement) -> Facts {
         (SessionState::Changed, _) => Lives::Session,
     };
     Facts { lives, ..facts }
+}
+
+/// What is known of statements that go together, as the undo of one statement does: of one, its [`facts`]; several share a transaction
+/// with the row that says they are done.
+#[must_use]
+pub fn facts_together(dialect: Dialect, statements: &[Statement]) -> Facts {
+    if let [one] = statements {
+        return facts(dialect, one);
+    }
+    Facts::unknown(Commit::WithLedger).touching(Vec::new())
 }
 
 /// Whether a statement reads what an earlier one may have left in the session: a variable, a prepared statement. What it reads of

@@ -238,6 +238,11 @@ pub enum Found {
     Applied,
     /// It did not, and cannot any more.
     NotApplied,
+    /// Its first statements took effect, the others did not. Only of an act whose statements commit one by one.
+    Partial {
+        /// How many took effect; at least one.
+        statements: u32,
+    },
     /// The evidence could not be had this time, or cannot settle it.
     Unknown {
         /// Why not.
@@ -273,11 +278,18 @@ pub struct Evidence {
 pub enum Resolution {
     /// Try again: the attempts count from zero.
     Retry,
-    /// It is undone; go on.
+    /// Nothing of it is in effect; go on. A step in doubt: it has failed, and is not started again in this deploy, because the
+    /// tenant's ledger may hold evidence that says otherwise. An undo that failed: the ledger is told.
     Undone,
     /// It is in effect. A step in doubt: it took effect, and what becomes of it is the deploy's way; an unwind undoes it with the
     /// rest. An undo that failed: the step stays in effect, with all that the deploy did here before it.
     Applied,
+}
+
+/// What serde asks of a number that is left out where it says nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A tenant's stream.
@@ -317,7 +329,7 @@ pub enum TenantEvent {
         /// The proof.
         evidence: Evidence,
     },
-    /// It had no effect, and failed.
+    /// It failed. What it did before that is taken back by the server, but for statements that commit one by one.
     StepFailed {
         /// Which.
         step: StepId,
@@ -325,6 +337,10 @@ pub enum TenantEvent {
         failure: Failure,
         /// Whether it is tried again.
         retry: Retry,
+        /// How many of its statements took effect and stay, where they commit one by one: the first so many. What is known of an
+        /// earlier try is not taken back by a try that came less far, because its session could not be opened for instance.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        in_effect: u32,
     },
     /// It will not be done here.
     StepSkipped {
@@ -352,7 +368,8 @@ pub enum TenantEvent {
         /// The proof.
         evidence: Evidence,
     },
-    /// The undo had no effect, and failed.
+    /// The undo failed, and the step counts as in effect. Where statements commit one by one some may be undone; which, the tenant's own
+    /// ledger knows, and a further try goes on from there.
     UndoFailed {
         /// Of which step.
         step: StepId,

@@ -16,4 +16,4 @@ pub mod workflow;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -13,7 +13,7 @@ mod step;
 pub use self::next::Action;
 use self::step::step_after;
 pub use self::step::{Looks, StepState};
-use super::event::{Cause, Half, Resolution, TenantEvent, TenantOutcome};
+use super::event::{Cause, Found, Half, Resolution, TenantEvent, TenantOutcome};
 use super::failure::Failure;
 use super::plan::{Plan, PlannedStep, UndoSource};
 use super::summary::{TenantStatus, TenantSummary};
@@ -54,6 +54,18 @@ pub struct TenantState {
     undone_by_hand: Vec<StepId>,
     applied_by_word: Vec<StepId>,
     settled_by_hand: bool,
+    failed: Option<FailedForGood>,
+}
+
+/// The step that failed for good. It is why the tenant ends as it does, also when its part has been undone; beside it no other starts,
+/// so there is at most one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FailedForGood {
+    /// Its place in the plan.
+    index: usize,
+    failure: Failure,
+    /// How many of its statements it had in effect.
+    part: u32,
 }
 
 impl TenantState {
@@ -71,6 +83,7 @@ impl TenantState {
             undone_by_hand: Vec::new(),
             applied_by_word: Vec::new(),
             settled_by_hand: false,
+            failed: None,
         }
     }
 
@@ -168,13 +181,16 @@ impl TenantState {
                     return Err(refuse(format!("step {step} is {:?}", self.steps[index])));
                 };
                 let stuck = if let StepState::Stuck { half, .. } = &self.steps[index] { Some(*half) } else { None };
+                if let StepState::Failed { failure, part } = &after {
+                    self.failed = Some(FailedForGood { index, failure: failure.clone(), part: *part });
+                }
                 self.steps[index] = after;
                 self.ever_started |= matches!(event, TenantEvent::StepStarted { .. });
                 if let TenantEvent::TenantResolved { resolution, .. } = event {
                     self.finished = None;
                     self.settled_by_hand = true;
                     self.undone_by_hand.retain(|of| of != step);
-                    // A stuck act that is said to be undone may be done again, and must then be undone by its script.
+                    // A stuck act that is said to be undone has failed, and leaves nothing to undo.
                     match (*resolution, stuck) {
                         (Resolution::Undone, Some(Half::Undo)) => self.undone_by_hand.push(step.clone()),
                         (Resolution::Applied, Some(Half::Act)) => self.applied_by_word.push(step.clone()),
@@ -217,7 +233,8 @@ impl TenantState {
             TenantOutcome::Untouched => self.turned.is_some() && !self.ever_started,
             TenantOutcome::Stuck => any(|step| matches!(step, StepState::Stuck { .. })),
             TenantOutcome::Abandoned => any(|step| matches!(step, StepState::Left)),
-            TenantOutcome::Quarantined => !any(StepState::is_open),
+            // Set aside consistent: a part of a step is not.
+            TenantOutcome::Quarantined => !any(|step| step.is_open() || step.has_part()),
         };
         if fits { Ok(()) } else { Err(format!("its steps do not say {outcome:?}")) }
     }
@@ -242,7 +259,7 @@ impl TenantState {
                 if another_open {
                     return Err("another step is under way".to_owned());
                 }
-                if self.steps.iter().any(|step| matches!(step, StepState::Failed(_) | StepState::Stuck { .. })) {
+                if self.steps.iter().any(|step| matches!(step, StepState::Failed { .. } | StepState::Stuck { .. })) {
                     return Err("another step has failed for good".to_owned());
                 }
                 if !self.needs_met(plan, &plan.steps()[index]) {
@@ -265,6 +282,12 @@ impl TenantState {
                     return Err("an undo is skipped exactly where there is nothing to undo".to_owned());
                 }
             }
+            TenantEvent::StepFailed { in_effect: 1.., .. }
+            | TenantEvent::StepProbed { found: Found::Partial { .. }, .. }
+                if plan.steps()[index].undo == UndoSource::NoEffect =>
+            {
+                return Err("a step without effect has no statements in effect".to_owned());
+            }
             _ => {}
         }
         Ok(index)
@@ -281,12 +304,12 @@ impl TenantState {
         usize::try_from(stage).ok().and_then(|stage| waves.get(stage)).copied().unwrap_or(0)
     }
 
-    /// The failure that a human would ask about: what stuck, else what failed, else what is being tried again.
+    /// The failure that a human would ask about: what stuck, else what failed for good, else what is being tried again.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         let pick = |test: fn(&StepState) -> Option<&Failure>| self.steps.iter().find_map(test);
         pick(|step| if let StepState::Stuck { failure, .. } = step { Some(failure) } else { None })
-            .or_else(|| pick(|step| if let StepState::Failed(failure) = step { Some(failure) } else { None }))
+            .or_else(|| self.failed.as_ref().map(|failed| &failed.failure))
             .or_else(|| pick(|step| if let StepState::Doubt { failure, .. } = step { Some(failure) } else { None }))
             .or_else(|| {
                 pick(|step| if let StepState::UndoReady { failure, .. } = step { failure.as_ref() } else { None })
@@ -308,13 +331,17 @@ impl TenantState {
             Some(outcome) => TenantStatus::of(outcome),
             None if self.steps.iter().any(|step| matches!(step, StepState::Stuck { .. })) => TenantStatus::Stuck,
             None if self.turned.is_some() => TenantStatus::Unwinding,
-            None if self.steps.iter().any(|step| matches!(step, StepState::Failed(_))) => TenantStatus::Failed,
+            None if self.steps.iter().any(|step| matches!(step, StepState::Failed { .. })) => TenantStatus::Failed,
             None if self.ever_started => TenantStatus::Running,
             None => TenantStatus::Pending,
         };
         let at = self.at(plan);
         let stage = at.or(plan.steps().last()).map_or(0, |step| step.stage);
         let failure = self.failure();
+        let message = |failure: &Failure| match self.finished {
+            Some(TenantOutcome::Unwound) => self.unwound_reason(),
+            _ => failure.message.clone(),
+        };
         TenantSummary {
             status,
             stage,
@@ -322,16 +349,18 @@ impl TenantState {
             step: at.map(|step| step.id.clone()),
             ready_at: self.ready_at(),
             code: failure.map(|failure| failure.code),
-            message: failure.map(|failure| failure.message.clone()),
+            message: failure.map(message),
         }
     }
 
-    /// The step that the tenant is at: the one that is stuck, failed, open or to be tried again, else the first not begun.
+    /// The step that the tenant is at: the one that is stuck, failed, open or to be tried again, else the first not begun. One that
+    /// failed for good stays it when its part has been undone.
     fn at<'p>(&self, plan: &'p Plan) -> Option<&'p PlannedStep> {
         let first = |test: fn(&StepState) -> bool| self.steps.iter().position(test).map(|index| &plan.steps()[index]);
         let troubled =
-            |step: &StepState| matches!(step, StepState::Stuck { .. } | StepState::Failed(_)) || step.is_open();
+            |step: &StepState| matches!(step, StepState::Stuck { .. } | StepState::Failed { .. }) || step.is_open();
         first(troubled)
+            .or_else(|| self.failed.as_ref().map(|failed| &plan.steps()[failed.index]))
             .or_else(|| first(|step| matches!(step, StepState::UndoReady { .. } | StepState::Ready { .. })))
             .or_else(|| first(|step| matches!(step, StepState::Pending)))
     }

@@ -7,7 +7,8 @@ use crate::base::{Attempt, Code, Digest, StepId, Timestamp};
 
 pub const AGAIN: Retry = Retry::At(Timestamp(9_000));
 
-/// A plan of stage 0 from lines like `d: b c`; a step whose name begins with `check` has no effect.
+/// A plan of stage 0 from lines like `d: b c`; a step whose name begins with `check` has no effect, and one whose name ends in a digit
+/// has so many statements, each of which commits by itself.
 pub fn plan(lines: &[&str]) -> Plan {
     Plan::new(lines.iter().map(|line| planned_step(0, line)).collect()).unwrap()
 }
@@ -22,6 +23,16 @@ pub fn planned_step(stage: u32, line: &str) -> PlannedStep {
         digest: None,
         undo: if id.starts_with("check") { UndoSource::NoEffect } else { UndoSource::Written },
         with: serde_json::Value::Null,
+    }
+}
+
+/// How many commits a step is made of.
+pub fn statements(step: &PlannedStep) -> u32 {
+    match step.undo {
+        UndoSource::NoEffect => 0,
+        UndoSource::Written | UndoSource::Irreversible => {
+            step.id.as_str().chars().last().and_then(|last| last.to_digit(10)).unwrap_or(1)
+        }
     }
 }
 
@@ -46,7 +57,12 @@ pub fn succeeded(step: &str) -> TenantEvent {
 }
 
 pub fn failed(step: &str, retry: Retry) -> TenantEvent {
-    TenantEvent::StepFailed { step: step.into(), failure: failure("new"), retry }
+    failed_after(step, retry, 0)
+}
+
+/// A failure that leaves this many statements in effect.
+pub fn failed_after(step: &str, retry: Retry, in_effect: u32) -> TenantEvent {
+    TenantEvent::StepFailed { step: step.into(), failure: failure("new"), retry, in_effect }
 }
 
 pub fn skipped(step: &str) -> TenantEvent {

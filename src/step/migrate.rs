@@ -1,5 +1,7 @@
-//! `migrate`: one step per pending migration, each one transaction in the tenant database with its ledger row first.
+//! `migrate`: one step per pending migration, each one transaction in the tenant database with its ledger row first, or, where its
+//! statements commit by themselves, one course.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,7 +14,8 @@ use crate::base::{Code, StepId};
 use crate::saga::event::{Evidence, Half};
 use crate::saga::failure::{ErrorClass, Failure};
 use crate::saga::plan::{MIGRATE, Plan, PlannedStep, UndoSource};
-use crate::saga::workflow::{StepDef, parse_duration};
+use crate::saga::workflow::{StepDef, Workflow, parse_duration};
+use crate::tenant::course::{self, Course, Halted, Progress, TakenBack};
 use crate::tenant::{Applied, Effect, FenceState, Outcome, Probe, SessionError, Unit};
 
 /// How long a lock is waited for unless the workflow says otherwise: short, because whoever waits for a strong lock makes everyone
@@ -32,6 +35,25 @@ struct Parameters {
     lock_timeout: Option<String>,
     statement_timeout: Option<String>,
     transaction: Option<String>,
+    halfway: Option<Halfway>,
+}
+
+/// What becomes of a migration that could stop where nothing takes it back, in a workflow that promises to unwind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Halfway {
+    /// The deploy is refused before anything is touched.
+    #[default]
+    Refuse,
+    /// It is run: a tenant on which it stops there is stuck.
+    Accept,
+}
+
+/// What the workflow's migrate step says of such migrations.
+pub fn halfway(workflow: &Workflow) -> Result<Halfway, StepError> {
+    let Some((_, def)) = workflow.steps().find(|(_, def)| def.uses == MIGRATE) else { return Ok(Halfway::default()) };
+    let given: Parameters = parameters(def)?;
+    Ok(given.halfway.unwrap_or_default())
 }
 
 /// What the plan keeps of one migration.
@@ -66,7 +88,7 @@ impl StepKind for Migrate {
     }
 
     fn summary(&self) -> &'static str {
-        "every pending migration, each in one transaction with its ledger row; undone by its undo script"
+        "every pending migration, each in one transaction with its ledger row, or statement by statement where the database commits each; undone by its undo script"
     }
 
     fn expand(&self, def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepError> {
@@ -107,18 +129,23 @@ impl StepKind for Migrate {
         Ok(cx.pending.iter().map(step).collect())
     }
 
-    /// A crash before the commit leaves the tenant as it was, without a ledger row; after it, the row stands and the next look
-    /// finds it. There is nothing in between.
+    /// In one transaction: a crash before the commit leaves the tenant as it was, without a ledger row; after it, the row stands and
+    /// the next look finds it. There is nothing in between. Stride by stride: see [`course`].
     async fn act(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
-        run(step, Half::Act, By::Script, cx).await
+        Job::of(step, Half::Act, By::Script, cx)?.run(cx).await
     }
 
     async fn undo(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+        let in_force = matches!(cx.session.probe(&cx.key(&step.id, Half::Act)), Probe::Applied(_));
         // Also where it then stays: the next deploy goes by the ledger.
-        if cx.undoing == Undoing::Believed
-            && !matches!(cx.session.probe(&cx.key(&step.id, Half::Act)), Probe::Applied(_))
+        if cx.undoing == Undoing::Believed && !in_force {
+            Job::of(step, Half::Act, By::Word, cx)?.run(cx).await?;
+        }
+        if cx.undoing == Undoing::Scripted
+            && !in_force
+            && let Some(evidence) = take_back(step, cx).await?
         {
-            run(step, Half::Act, By::Word, cx).await?;
+            return Ok(evidence);
         }
         if step.undo == UndoSource::Irreversible && cx.undoing != Undoing::ByHand {
             let label = MigrateWith::of(step)?.label;
@@ -127,11 +154,13 @@ impl StepKind for Migrate {
             );
             return Err(Failure::new(ErrorClass::Permanent, Code::Irreversible, message).into());
         }
-        run(step, Half::Undo, if cx.undoing == Undoing::ByHand { By::Word } else { By::Script }, cx).await
+        let by = if cx.undoing == Undoing::ByHand { By::Word } else { By::Script };
+        Job::of(step, Half::Undo, by, cx)?.run(cx).await
     }
 
-    /// The ledger row says. Opening the session has ended every earlier one, so nobody can write it any more, but for a packet that
-    /// was on its way: where the step is not to be repeated, a tombstone takes the key.
+    /// The ledger row says, and of an act whose statements commit one by one the rows of these. Opening the session has ended every
+    /// earlier one, so nobody can write them any more, but for a packet that was on its way: where the step is not to be repeated, a
+    /// tombstone takes the key.
     async fn probe(
         &self,
         step: &PlannedStep,
@@ -140,14 +169,23 @@ impl StepKind for Migrate {
         cx: &mut StepContext<'_>,
     ) -> Result<Seen, Trouble> {
         let key = cx.key(&step.id, half);
-        match (cx.session.probe(&key), afterwards) {
-            (Probe::Applied(_), _) => Ok(Seen::Applied),
-            (Probe::NotApplied, Afterwards::Forgo) => {
-                cx.session.void(&key).await?;
-                Ok(Seen::NotApplied)
-            }
-            (Probe::NotApplied | Probe::Void, _) => Ok(Seen::NotApplied),
+        match cx.session.probe(&key) {
+            Probe::Applied(_) => return Ok(Seen::Applied),
+            Probe::Void => return Ok(Seen::NotApplied),
+            Probe::NotApplied => {}
         }
+        if half == Half::Act {
+            let job = Job::of(step, half, By::Script, cx)?;
+            if let Some(course) = job.course()
+                && let Progress::Strides(done @ 1..) = course::progress(cx.session, &course).await?
+            {
+                return Ok(Seen::Partial(done));
+            }
+        }
+        if afterwards == Afterwards::Forgo {
+            cx.session.void(&key).await?;
+        }
+        Ok(Seen::NotApplied)
     }
 }
 
@@ -160,53 +198,109 @@ enum By {
     Word,
 }
 
-async fn run(step: &PlannedStep, half: Half, by: By, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
-    let with = MigrateWith::of(step)?;
-    let Some(scripts) = cx.scripts.get(&with.version) else {
-        let message = format!("the release in the log has no migration {}", with.label);
-        return Err(Failure::new(ErrorClass::Permanent, Code::LogCorrupt, message).into());
-    };
-    let effect = match (with.change, half) {
-        (Change::Apply, Half::Act) | (Change::Revert, Half::Undo) => Effect::Apply,
-        (Change::Revert, Half::Act) | (Change::Apply, Half::Undo) => Effect::Revert,
-    };
-    let told = Part::nothing();
-    let part = match effect {
-        _ if by == By::Word => Some(&told),
-        Effect::Apply => Some(&scripts.up),
-        Effect::Revert | Effect::Void => scripts.undo.as_ref(),
-    };
-    let Some(part) = part else {
-        let message = format!("migration {} has no undo", with.label);
-        return Err(Failure::new(ErrorClass::Permanent, Code::MissingUndo, message).into());
-    };
-    let key = cx.key(&step.id, half);
-    let unit = Unit {
-        effect,
-        version: with.version.clone(),
-        name: with.label.clone(),
-        digest: scripts.digest,
-        statements: part.statements.clone(),
-        sets_session: part.sets_session,
-        foreign_keys: part.foreign_keys,
-        fence: fence_after(cx.plan, &step.id, half),
-        key,
-    };
-    if !matches!(cx.session.probe(&unit.key), Probe::Applied(_))
-        && let Err(misfit) = fits(&unit, cx)
-    {
-        // Whoever undid the migration by hand may have told the ledger too.
-        return if by == By::Word && half == Half::Undo { Ok(Evidence::default()) } else { Err(misfit.into()) };
+/// One half of a step, ready to run.
+struct Job<'a> {
+    with: MigrateWith,
+    part: Cow<'a, Part>,
+    unit: Unit,
+    by: By,
+}
+
+impl<'a> Job<'a> {
+    fn of(step: &PlannedStep, half: Half, by: By, cx: &StepContext<'a>) -> Result<Self, Failure> {
+        let with = MigrateWith::of(step)?;
+        let Some(scripts) = cx.scripts.get(&with.version) else {
+            let message = format!("the release in the log has no migration {}", with.label);
+            return Err(Failure::new(ErrorClass::Permanent, Code::LogCorrupt, message));
+        };
+        let effect = match (with.change, half) {
+            (Change::Apply, Half::Act) | (Change::Revert, Half::Undo) => Effect::Apply,
+            (Change::Revert, Half::Act) | (Change::Apply, Half::Undo) => Effect::Revert,
+        };
+        let part = match effect {
+            _ if by == By::Word => Some(Cow::Owned(Part::nothing())),
+            Effect::Apply => Some(Cow::Borrowed(&scripts.up)),
+            Effect::Revert | Effect::Void => scripts.undo.as_ref().map(Cow::Borrowed),
+        };
+        let Some(part) = part else {
+            let message = format!("migration {} has no undo", with.label);
+            return Err(Failure::new(ErrorClass::Permanent, Code::MissingUndo, message));
+        };
+        let unit = Unit {
+            key: cx.key(&step.id, half),
+            effect,
+            version: with.version.clone(),
+            name: with.label.clone(),
+            digest: scripts.digest,
+            statements: if part.stepwise.is_some() { Vec::new() } else { part.statements.clone() },
+            sets_session: part.sets_session,
+            foreign_keys: part.foreign_keys,
+            fence: fence_after(cx.plan, &step.id, half),
+        };
+        Ok(Self { with, part, unit, by })
     }
+
+    /// How it goes where it goes stride by stride.
+    fn course(&self) -> Option<Course<'_>> {
+        let steps = self.part.stepwise.as_ref()?;
+        Some(Course { unit: &self.unit, strides: &steps.strides })
+    }
+
+    async fn run(&self, cx: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+        let half = self.unit.key.half;
+        if !matches!(cx.session.probe(&self.unit.key), Probe::Applied(_))
+            && let Err(misfit) = fits(&self.unit, cx)
+        {
+            // Whoever undid the migration by hand may have told the ledger too.
+            let told = self.by == By::Word && half == Half::Undo;
+            return if told { Ok(Evidence::default()) } else { Err(misfit.into()) };
+        }
+        let begun = Instant::now();
+        let applied = match self.course() {
+            None => cx.session.apply(&self.unit).await.map_err(|error| self.explain(error, half))?,
+            Some(course) => course::carry_on(cx.session, &course).await.map_err(|halted| self.halted(halted, half))?,
+        };
+        Ok(self.evidence(self.part.statements.len(), applied, begun))
+    }
+
+    fn evidence(&self, statements: usize, applied: Applied, begun: Instant) -> Evidence {
+        Evidence {
+            digest: Some(self.part.digest),
+            statements: u32::try_from(statements).unwrap_or(u32::MAX),
+            elapsed_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            probed: applied == Applied::Before,
+            note: None,
+        }
+    }
+
+    /// Says how much of it stays.
+    fn halted(&self, halted: Halted, half: Half) -> Trouble {
+        let in_effect = if half == Half::Act { halted.done } else { 0 };
+        Trouble { in_effect, ..self.explain(halted.error, half) }
+    }
+}
+
+/// Takes back an act that stopped in its middle. None where the act is in effect as a whole, or goes in one transaction: then its undo
+/// as a whole is what is wanted.
+async fn take_back(step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Option<Evidence>, Trouble> {
+    let act = Job::of(step, Half::Act, By::Script, cx)?;
+    let (Some(course), Some(steps)) = (act.course(), &act.part.stepwise) else { return Ok(None) };
+    let back = match act.unit.effect {
+        Effect::Apply => Effect::Revert,
+        Effect::Revert | Effect::Void => Effect::Apply,
+    };
+    let key = cx.key(&step.id, Half::Undo);
+    let fence = fence_after(cx.plan, &step.id, Half::Undo);
+    let undo = Unit { key, effect: back, fence, ..act.unit.clone() };
     let begun = Instant::now();
-    let applied = cx.session.apply(&unit).await.map_err(|error| explain(error, &with, half, part))?;
-    Ok(Evidence {
-        digest: Some(part.digest),
-        statements: u32::try_from(part.statements.len()).unwrap_or(u32::MAX),
-        elapsed_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        probed: applied == Applied::Before,
-        note: None,
-    })
+    let taken = course::take_back(cx.session, &course, &steps.undos, &undo).await;
+    match taken.map_err(|halted| act.halted(halted, Half::Undo))? {
+        TakenBack::Whole => Ok(None),
+        TakenBack::Part(count) => {
+            let evidence = act.evidence(usize::try_from(count).unwrap_or(usize::MAX), Applied::Now, begun);
+            Ok(Some(Evidence { note: Some("taken back statement by statement".to_owned()), ..evidence }))
+        }
+    }
 }
 
 /// Refuses to apply what is in force, and to take away what is not: somebody else has been at this tenant since it was planned.
@@ -234,30 +328,33 @@ fn fence_after(plan: &Plan, id: &StepId, half: Half) -> FenceState {
     }
 }
 
-/// Says which migration, which statement, and how it begins.
-fn explain(error: SessionError, with: &MigrateWith, half: Half, part: &Part) -> Trouble {
-    let mut failure = error.failure;
-    let what = match half {
-        Half::Act => format!("migration {}", with.label),
-        Half::Undo => format!("the undo of migration {}", with.label),
-    };
-    let statement = failure.statement.and_then(|number| {
-        let text = part.statements.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
-        let whole = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut line: String = whole.chars().take(60).collect();
-        if line.len() < whole.len() {
-            line.push('…');
-        }
-        Some(format!(" at statement {number} of {} ({line})", part.statements.len()))
-    });
-    let server_code = failure.server_code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();
-    let ended = match error.outcome {
-        Outcome::NoEffect => "failed",
-        Outcome::Unknown => "was interrupted",
-        Outcome::Torn => "was torn",
-    };
-    let message = format!("{what} {ended}{}: {server_code}{}", statement.unwrap_or_default(), failure.message);
-    let shortened = Failure::new(failure.class, failure.code, message);
-    failure.message = shortened.message;
-    Trouble { failure, outcome: error.outcome }
+impl Job<'_> {
+    /// Says which migration, which statement, and how it begins.
+    fn explain(&self, error: SessionError, half: Half) -> Trouble {
+        let mut failure = error.failure;
+        let what = match half {
+            Half::Act => format!("migration {}", self.with.label),
+            Half::Undo => format!("the undo of migration {}", self.with.label),
+        };
+        let statements = &self.part.statements;
+        let statement = failure.statement.and_then(|number| {
+            let text = statements.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+            let whole = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let mut line: String = whole.chars().take(60).collect();
+            if line.len() < whole.len() {
+                line.push('…');
+            }
+            Some(format!(" at statement {number} of {} ({line})", statements.len()))
+        });
+        let server_code = failure.server_code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();
+        let ended = match error.outcome {
+            Outcome::NoEffect => "failed",
+            Outcome::Unknown => "was interrupted",
+            Outcome::Torn => "was torn",
+        };
+        let message = format!("{what} {ended}{}: {server_code}{}", statement.unwrap_or_default(), failure.message);
+        let shortened = Failure::new(failure.class, failure.code, message);
+        failure.message = shortened.message;
+        Trouble { failure, outcome: error.outcome, in_effect: 0 }
+    }
 }

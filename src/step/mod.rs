@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 pub use self::error::StepError;
 pub use self::expand::{Change, Expand, Pending, check, expand};
-pub use self::migrate::MigrateWith;
+pub use self::migrate::{Halfway, MigrateWith, halfway};
 pub(crate) use self::migrate::{LOCK_TIMEOUT, STATEMENT_TIMEOUT};
 pub use self::preflight::in_force_digest;
 pub use self::scripts::Scripts;
@@ -67,18 +67,20 @@ pub struct Trouble {
     pub failure: Failure,
     /// Whether it may have taken effect.
     pub outcome: Outcome,
+    /// How many of its statements took effect before, and stay, where they commit one by one. Of an act.
+    pub in_effect: u32,
 }
 
 impl From<SessionError> for Trouble {
     fn from(error: SessionError) -> Self {
-        Self { failure: error.failure, outcome: error.outcome }
+        Self { failure: error.failure, outcome: error.outcome, in_effect: 0 }
     }
 }
 
 impl From<Failure> for Trouble {
     /// A failure that Windlass itself has seen before anything was sent.
     fn from(failure: Failure) -> Self {
-        Self { failure, outcome: Outcome::NoEffect }
+        Self { failure, outcome: Outcome::NoEffect, in_effect: 0 }
     }
 }
 
@@ -89,6 +91,8 @@ pub enum Seen {
     Applied,
     /// It did not.
     NotApplied,
+    /// Of an act whose statements commit one by one: so many of them did, the first ones.
+    Partial(u32),
 }
 
 /// What becomes of a step that is found not to have taken effect.

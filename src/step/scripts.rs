@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::base::Digest;
 use crate::release::sql::SessionState;
-use crate::release::{Dialect, Release, ReleaseError, Script, Statement, Undo, review};
-use crate::tenant::{ForeignKeys, SetsSession};
+use crate::release::stepwise::{Mode, facts, facts_together};
+use crate::release::{Dialect, Release, ReleaseError, Script, Statement, StatementUndo, Undo, review};
+use crate::tenant::{ForeignKeys, SetsSession, Stride};
 
 /// One script, split.
 #[derive(Debug, Clone)]
@@ -18,6 +19,17 @@ pub struct Part {
     pub sets_session: SetsSession,
     /// Whether foreign keys are checked before the commit.
     pub foreign_keys: ForeignKeys,
+    /// How it goes where a statement of it commits by itself. None where all of it is one transaction.
+    pub stepwise: Option<Steps>,
+}
+
+/// A script that goes stride by stride.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    /// One for each statement, in order.
+    pub strides: Vec<Stride>,
+    /// What takes back each of them, under the same number. Without texts where there is nothing to take back.
+    pub undos: Vec<Option<Stride>>,
 }
 
 impl Part {
@@ -28,6 +40,7 @@ impl Part {
             statements: Vec::new(),
             sets_session: SetsSession::No,
             foreign_keys: ForeignKeys::Unchecked,
+            stepwise: None,
         }
     }
 }
@@ -52,11 +65,16 @@ impl Scripts {
     pub fn of(release: &Release, dialect: Dialect) -> Result<Self, ReleaseError> {
         let reviewed = review(release, dialect)?;
         let scripts = release.migrations.iter().zip(reviewed).map(|(migration, reviewed)| {
+            let up = Splitting { dialect, script: &migration.up, mode: reviewed.mode, undos: reviewed.undos };
+            let back = reviewed.undo;
             let undo = match &migration.undo {
-                Undo::Written(script) => Some(part(script, reviewed.undo.statements)),
+                Undo::Written(script) => {
+                    let undo = Splitting { dialect, script, mode: back.mode, undos: back.undos };
+                    Some(undo.part(back.statements))
+                }
                 Undo::Irreversible | Undo::Missing => None,
             };
-            let of = MigrationScripts { digest: migration.digest(), up: part(&migration.up, reviewed.up), undo };
+            let of = MigrationScripts { digest: migration.digest(), up: up.part(reviewed.up), undo };
             (migration.version.as_str().to_owned(), of)
         });
         Ok(Self(scripts.collect()))
@@ -69,15 +87,46 @@ impl Scripts {
     }
 }
 
-fn part(script: &Script, statements: Vec<Statement>) -> Part {
-    let changed = statements.iter().any(|statement| statement.class.session == SessionState::Changed);
-    Part {
-        digest: script.digest,
-        sets_session: if changed { SetsSession::Yes } else { SetsSession::No },
-        foreign_keys: match script.directives.foreign_keys {
-            crate::release::ForeignKeys::Checked => ForeignKeys::Checked,
-            crate::release::ForeignKeys::Unchecked => ForeignKeys::Unchecked,
-        },
-        statements: statements.into_iter().map(|statement| statement.text).collect(),
+/// A reviewed script, but for its statements.
+struct Splitting<'a> {
+    dialect: Dialect,
+    script: &'a Script,
+    mode: Mode,
+    undos: Vec<Option<StatementUndo>>,
+}
+
+impl Splitting<'_> {
+    fn part(self, statements: Vec<Statement>) -> Part {
+        let changed = statements.iter().any(|statement| statement.class.session == SessionState::Changed);
+        let stepwise = match self.mode {
+            Mode::Stepwise => Some(self.steps(&statements)),
+            Mode::Transactional => None,
+        };
+        Part {
+            digest: self.script.digest,
+            sets_session: if changed { SetsSession::Yes } else { SetsSession::No },
+            foreign_keys: match self.script.directives.foreign_keys {
+                crate::release::ForeignKeys::Checked => ForeignKeys::Checked,
+                crate::release::ForeignKeys::Unchecked => ForeignKeys::Unchecked,
+            },
+            stepwise,
+            statements: statements.into_iter().map(|statement| statement.text).collect(),
+        }
+    }
+
+    fn steps(&self, statements: &[Statement]) -> Steps {
+        let stride = |number, statement: &Statement| {
+            let texts = vec![statement.text.clone()];
+            Stride { number, texts, facts: facts(self.dialect, statement) }
+        };
+        let back = |number, undo: &Option<StatementUndo>| {
+            let undo = undo.as_ref()?;
+            let texts = undo.statements.iter().map(|statement| statement.text.clone()).collect();
+            Some(Stride { number, texts, facts: facts_together(self.dialect, &undo.statements) })
+        };
+        Steps {
+            strides: (1..).zip(statements).map(|(number, statement)| stride(number, statement)).collect(),
+            undos: (1..).zip(&self.undos).map(|(number, undo)| back(number, undo)).collect(),
+        }
     }
 }

@@ -105,6 +105,9 @@ pub async fn take_back(
     undos: &[Option<Stride>],
     undo: &Unit,
 ) -> Result<TakenBack, Halted> {
+    if matches!(session.probe(&act.unit.key), Probe::Applied(_)) {
+        return Ok(TakenBack::Whole);
+    }
     let done = settled(session, act).await.map_err(unsure)?;
     if usize::try_from(done).is_ok_and(|done| done == act.strides.len()) {
         session.finish(act.unit, None).await?;
@@ -154,20 +157,21 @@ async fn go(session: &mut dyn Session, course: &Course<'_>, mut done: u32) -> Re
     }
     let mut open = None;
     for (at, stride) in left.iter().enumerate() {
-        let ran = match stride.facts.commit {
-            Commit::WithLedger => with_outcome(session, course, stride).await,
-            Commit::ByItself => by_itself(session, course, stride).await,
-        };
-        let after = ran.map_err(|error| halted(error, done))?;
-        match after {
-            Some(after) if at + 1 == left.len() => open = Some((stride.number, after)),
-            Some(after) => settle(session, course, stride, &after).await?,
-            None => {}
+        match stride.facts.commit {
+            Commit::WithLedger => with_outcome(session, course, stride).await.map_err(|error| halted(error, done))?,
+            Commit::ByItself => {
+                by_itself(session, course, stride).await.map_err(|error| halted(error, done))?;
+                // The outcome of the last one goes with the ledger row.
+                if at + 1 == left.len() {
+                    open = Some((stride.number, ""));
+                } else {
+                    session.settle(&course.unit.key, stride.number, "").await.map_err(unsure)?;
+                }
+            }
         }
         done += 1;
     }
-    let last = open.as_ref().map(|(number, after)| (*number, after.as_str()));
-    session.finish(course.unit, last).await.map_err(|error| halted(error, done))
+    session.finish(course.unit, open).await.map_err(|error| halted(error, done))
 }
 
 /// What lives in the session alone is gone with the session that it was said in.
@@ -184,34 +188,17 @@ async fn again(session: &mut dyn Session, course: &Course<'_>, begun: &[Stride])
     Ok(())
 }
 
-async fn with_outcome(
-    session: &mut dyn Session,
-    course: &Course<'_>,
-    stride: &Stride,
-) -> Result<Option<String>, SessionError> {
+async fn with_outcome(session: &mut dyn Session, course: &Course<'_>, stride: &Stride) -> Result<(), SessionError> {
     let key = &course.unit.key;
     match session.run_with_outcome(key, stride.number, &stride.texts).await? {
-        Written::Now => Ok(None),
+        Written::Now => Ok(()),
         Written::Before => Err(overtaken(session, key, stride)),
     }
 }
 
-/// A stride that ran: should this fail, its intent stands, and it is in effect.
-async fn settle(
-    session: &mut dyn Session,
-    course: &Course<'_>,
-    stride: &Stride,
-    after: &str,
-) -> Result<(), SessionError> {
-    session.settle(&course.unit.key, stride.number, after).await.map_err(unsure)
-}
-
-/// Runs a statement between its intent and its outcome; the outcome, its print, is left to the caller to write.
-async fn by_itself(
-    session: &mut dyn Session,
-    course: &Course<'_>,
-    stride: &Stride,
-) -> Result<Option<String>, SessionError> {
+/// Writes an intent and runs its statement. The outcome is left to the caller to write; no print is taken for it, since what is known
+/// to be done is never asked for evidence.
+async fn by_itself(session: &mut dyn Session, course: &Course<'_>, stride: &Stride) -> Result<(), SessionError> {
     let key = &course.unit.key;
     let before = print(session, stride).await?.unwrap_or_default();
     if session.intend(key, stride.number, &before).await? == Written::Before {
@@ -222,7 +209,7 @@ async fn by_itself(
             return Err(failed(session, course, stride, &before, error).await);
         }
     }
-    Ok(Some(print(session, stride).await.map_err(unsure)?.unwrap_or_default()))
+    Ok(())
 }
 
 /// Runs a statement. A server may say that it is done and leave a thing that is not (CREATE INDEX CONCURRENTLY IF NOT EXISTS over an
@@ -383,3 +370,6 @@ fn shortened(stride: &Stride) -> String {
     }
     format!("`{line}`")
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,8 @@ pub(super) const fn half_text(half: Half) -> &'static str {
     }
 }
 
-fn half_of(text: &str) -> Option<Half> {
+/// The half that a text names.
+pub(super) fn half_of(text: &str) -> Option<Half> {
     [Half::Act, Half::Undo].into_iter().find(|half| half_text(*half) == text)
 }
 

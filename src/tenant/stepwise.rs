@@ -38,7 +38,7 @@ pub struct Begun {
     pub state: State,
     /// The print of what it touches, before; empty where it was not taken.
     pub before: String,
-    /// The same, after; empty until it is known, or where it was not taken.
+    /// The same, after, where it was the evidence that settled an intent; empty otherwise.
     pub after: String,
     /// Who wrote this.
     pub epoch: Epoch,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use windlass::release::{Dialect, Origin, StatementUndo, load, review_stepwise};
+use windlass::release::{Dialect, Origin, StatementUndo, load, review};
 
 use crate::support::{mariadb, postgres};
 
@@ -15,7 +15,7 @@ type Step = (String, Vec<String>);
 fn steps(dialect: Dialect, script: &str, stepwise: &str) -> Vec<Step> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("1_a.up.sql"), format!("{script};\n{stepwise};")).unwrap();
-    let reviewed = review_stepwise(&load(folder.path(), None).unwrap(), dialect).unwrap().remove(0);
+    let reviewed = review(&load(folder.path(), None).unwrap(), dialect).unwrap().remove(0);
     let undo_of = |undo: &Option<StatementUndo>| {
         let undo = undo.as_ref().unwrap_or_else(|| panic!("{script}: {:?}", reviewed.from_the_middle));
         assert_eq!(undo.origin, Origin::Derived);

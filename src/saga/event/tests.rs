@@ -91,6 +91,33 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
 
 const FAILURE: &str = r#"{"class":"permanent","code":"WL0606","message":"no"}"#;
 
+/// A look for evidence, with everything that it can find.
+fn looks() -> Vec<(TenantEvent, String)> {
+    let looked = |half, found| TenantEvent::StepProbed { step: "a".into(), half, found };
+    let unknown = |retry| Found::Unknown { failure: failure("no"), retry };
+    let at = Retry::At(Timestamp(1_700_000_000_123));
+    vec![
+        (
+            looked(Half::Act, Found::Applied),
+            r#"{"type":"step_probed","step":"a","half":"act","found":"applied"}"#.into(),
+        ),
+        (
+            looked(Half::Undo, Found::NotApplied),
+            r#"{"type":"step_probed","step":"a","half":"undo","found":"not_applied"}"#.into(),
+        ),
+        (
+            looked(Half::Act, Found::Partial { statements: 2 }),
+            r#"{"type":"step_probed","step":"a","half":"act","found":{"partial":{"statements":2}}}"#.into(),
+        ),
+        (
+            looked(Half::Act, unknown(at)),
+            format!(
+                r#"{{"type":"step_probed","step":"a","half":"act","found":{{"unknown":{{"failure":{FAILURE},"retry":{{"at":1700000000123}}}}}}}}"#
+            ),
+        ),
+    ]
+}
+
 /// Every tenant event, as it is written.
 fn tenant_events() -> Vec<(TenantEvent, String)> {
     use TenantEvent as E;
@@ -102,13 +129,12 @@ fn tenant_events() -> Vec<(TenantEvent, String)> {
         probed: false,
         note: Some("3 columns checked".into()),
     };
-    let looked = |half, found| E::StepProbed { step: step(), half, found };
-    let unknown = |retry| Found::Unknown { failure: failure("no"), retry };
     let resolved =
         |resolution| E::TenantResolved { step: step(), resolution, actor: operator(), reason: "looked".into() };
     let finished = |outcome| E::TenantFinished { outcome, reason: "so".into(), code: None };
     let at = Retry::At(Timestamp(1_700_000_000_123));
-    let mut events = vec![
+    let mut events = looks();
+    events.extend([
         (
             E::TenantPlanned { plan: digest(), waves: vec![0, 1], from: Some(digest()) },
             format!(r#"{{"type":"tenant_planned","plan":"{DIGEST}","waves":[0,1],"from":"{DIGEST}"}}"#),
@@ -118,28 +144,20 @@ fn tenant_events() -> Vec<(TenantEvent, String)> {
             r#"{"type":"step_started","step":"a","attempt":1}"#.into(),
         ),
         (
-            looked(Half::Act, Found::Applied),
-            r#"{"type":"step_probed","step":"a","half":"act","found":"applied"}"#.into(),
-        ),
-        (
-            looked(Half::Undo, Found::NotApplied),
-            r#"{"type":"step_probed","step":"a","half":"undo","found":"not_applied"}"#.into(),
-        ),
-        (
-            looked(Half::Act, unknown(at)),
-            format!(
-                r#"{{"type":"step_probed","step":"a","half":"act","found":{{"unknown":{{"failure":{FAILURE},"retry":{{"at":1700000000123}}}}}}}}"#
-            ),
-        ),
-        (
             E::StepSucceeded { step: step(), evidence: evidence.clone() },
             format!(
                 r#"{{"type":"step_succeeded","step":"a","evidence":{{"digest":"{DIGEST}","statements":3,"elapsed_ms":12,"probed":false,"note":"3 columns checked"}}}}"#
             ),
         ),
         (
-            E::StepFailed { step: step(), failure: failure("no"), retry: Retry::No },
+            E::StepFailed { step: step(), failure: failure("no"), retry: Retry::No, in_effect: 0 },
             format!(r#"{{"type":"step_failed","step":"a","failure":{FAILURE},"retry":"no"}}"#),
+        ),
+        (
+            E::StepFailed { step: step(), failure: failure("no"), retry: at, in_effect: 2 },
+            format!(
+                r#"{{"type":"step_failed","step":"a","failure":{FAILURE},"retry":{{"at":1700000000123}},"in_effect":2}}"#
+            ),
         ),
         (
             E::StepSkipped { step: step(), reason: "not here".into() },
@@ -166,7 +184,7 @@ fn tenant_events() -> Vec<(TenantEvent, String)> {
             E::TenantFinished { outcome: TenantOutcome::Stuck, reason: "so".into(), code: Some(Code::InDoubt) },
             r#"{"type":"tenant_finished","outcome":"stuck","reason":"so","code":"WL0611"}"#.into(),
         ),
-    ];
+    ]);
     for (resolution, word) in
         [(Resolution::Retry, "retry"), (Resolution::Undone, "undone"), (Resolution::Applied, "applied")]
     {
@@ -233,7 +251,7 @@ fn every_variant_has_its_golden_line() {
 
 #[test]
 fn an_event_that_lacks_a_field_is_an_error_and_never_another_event() {
-    let defaulted = ["code", "from"];
+    let defaulted = ["code", "from", "in_effect"];
     for (event, json) in every_event() {
         let serde_json::Value::Object(whole) = serde_json::from_str(&json).unwrap() else { panic!("{json}") };
         for field in whole.keys().filter(|field| !defaulted.contains(&field.as_str())) {

@@ -64,6 +64,9 @@ pub enum Action<'p> {
     Rest,
 }
 
+/// What is true of a tenant that was brought back from the middle of a migration.
+const AS_BEFORE: &str = "the tenant is as it was before this deploy";
+
 impl TenantState {
     /// What is to be done here next, in a deploy that goes this way and has opened the waves up to `open`.
     ///
@@ -92,7 +95,7 @@ impl TenantState {
         if direction == Direction::Unwind {
             return Action::Turn { cause: Cause::DeployTurned };
         }
-        if self.steps.iter().any(|step| matches!(step, StepState::Failed(_))) {
+        if self.steps.iter().any(|step| matches!(step, StepState::Failed { .. })) {
             return Action::AwaitDecision;
         }
         self.next_start(plan, open)
@@ -132,7 +135,7 @@ impl TenantState {
         for (state, step) in self.steps.iter().zip(plan.steps()).rev() {
             match state {
                 StepState::Succeeded(_) if step.undo == UndoSource::NoEffect => return Action::SkipUndo { step },
-                StepState::Succeeded(_) => {
+                at if matches!(at, StepState::Succeeded(_)) || at.has_part() => {
                     return Action::Undo { step, attempt: Attempt(1), not_before: Timestamp(0) };
                 }
                 StepState::UndoReady { attempt, not_before, .. } => {
@@ -141,13 +144,30 @@ impl TenantState {
                 _ => {}
             }
         }
-        let failure = self.failure();
-        let code = failure.map(|failure| failure.code);
+        let code = self.failure().map(|failure| failure.code);
         if self.ever_started {
-            let reason = failure.map_or("undone", |failure| failure.message.as_str()).to_owned();
+            let reason = self.unwound_reason();
             Action::Finish { outcome: TenantOutcome::Unwound, reason, code }
         } else {
             Action::Finish { outcome: TenantOutcome::Untouched, reason: "never started".to_owned(), code }
+        }
+    }
+
+    /// Why the tenant is as it was: what failed for good, and what became of the statements of it that had been committed.
+    pub(super) fn unwound_reason(&self) -> String {
+        let Some(failure) = self.failure() else { return "undone".to_owned() };
+        let message = failure.message.as_str();
+        let full_stop = if message.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+        match self.failed.as_ref().map_or(0, |failed| failed.part) {
+            0 => message.to_owned(),
+            1 => format!(
+                "{message}{full_stop} Statement 1 was committed by the server and has been undone; {AS_BEFORE}."
+            ),
+            part => {
+                format!(
+                    "{message}{full_stop} Statements 1 to {part} were committed by the server and have been undone; {AS_BEFORE}."
+                )
+            }
         }
     }
 

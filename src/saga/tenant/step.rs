@@ -36,8 +36,10 @@ pub enum StepState {
     Started {
         /// Which try.
         attempt: Attempt,
+        /// How many of its statements an earlier try is known to have left in effect.
+        part: u32,
     },
-    /// Known to have had no effect so far; may be started again.
+    /// Known not to be in effect as a whole; may be started again.
     Ready {
         /// The last try.
         attempt: Attempt,
@@ -45,11 +47,18 @@ pub enum StepState {
         not_before: Timestamp,
         /// What the last try met, where it failed.
         failure: Option<Failure>,
+        /// How many of its statements are in effect, where they commit one by one.
+        part: u32,
     },
     /// In effect.
     Succeeded(Evidence),
-    /// Failed for good, without effect.
-    Failed(Failure),
+    /// Failed for good.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// How many of its statements are in effect, where they commit one by one.
+        part: u32,
+    },
     /// Will not be done.
     Skipped,
     /// Its undo is announced; nobody has said how it ended.
@@ -57,7 +66,7 @@ pub enum StepState {
         /// Which try.
         attempt: Attempt,
     },
-    /// In effect; its undo failed without effect and may be started again.
+    /// In effect, whole or in part; its undo failed or never ran to its end, and may be started again.
     UndoReady {
         /// The last try.
         attempt: Attempt,
@@ -100,9 +109,14 @@ impl StepState {
         matches!(self, StepState::Started { .. } | StepState::Undoing { .. } | StepState::Doubt { .. })
     }
 
-    /// Known to be in effect; also where a human decided that it stays so.
+    /// Known to be in effect, whole or in part; also where a human decided that it stays so.
     pub(super) const fn in_effect(&self) -> bool {
-        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. } | StepState::Left)
+        matches!(self, StepState::Succeeded(_) | StepState::UndoReady { .. } | StepState::Left) || self.has_part()
+    }
+
+    /// Whether its first statements are in effect and the step is not.
+    pub(super) const fn has_part(&self) -> bool {
+        matches!(self, StepState::Ready { part: 1.., .. } | StepState::Failed { part: 1.., .. })
     }
 }
 
@@ -113,18 +127,23 @@ pub(super) fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepSt
     use StepState as S;
     use TenantEvent as E;
     Some(match (step, event) {
-        (S::Pending, E::StepStarted { attempt: Attempt(1), .. }) => S::Started { attempt: Attempt(1) },
-        (S::Ready { attempt: last, .. }, E::StepStarted { attempt, .. }) if *attempt == last.next() => {
-            S::Started { attempt: *attempt }
+        (S::Pending, E::StepStarted { attempt: Attempt(1), .. }) => S::Started { attempt: Attempt(1), part: 0 },
+        (S::Ready { attempt: last, part, .. }, E::StepStarted { attempt, .. }) if *attempt == last.next() => {
+            S::Started { attempt: *attempt, part: *part }
         }
         (S::Started { .. }, E::StepSucceeded { evidence, .. }) => S::Succeeded(evidence.clone()),
-        (S::Started { attempt }, E::StepFailed { failure, retry: Retry::At(at), .. }) => {
-            S::Ready { attempt: *attempt, not_before: *at, failure: Some(failure.clone()) }
+        (S::Started { attempt, part }, E::StepFailed { failure, retry, in_effect, .. }) => {
+            // A try never makes less of what stands: one that says less did not come to look.
+            let (failure, part) = (failure.clone(), (*part).max(*in_effect));
+            match retry {
+                Retry::At(at) => S::Ready { attempt: *attempt, not_before: *at, failure: Some(failure), part },
+                Retry::No => S::Failed { failure, part },
+            }
         }
-        (S::Started { .. }, E::StepFailed { failure, retry: Retry::No, .. }) => S::Failed(failure.clone()),
         (S::Pending, E::StepSkipped { .. }) => S::Skipped,
 
         (S::Succeeded(_), E::UndoStarted { attempt: Attempt(1), .. }) => S::Undoing { attempt: Attempt(1) },
+        (part, E::UndoStarted { attempt: Attempt(1), .. }) if part.has_part() => S::Undoing { attempt: Attempt(1) },
         (S::UndoReady { attempt: last, .. }, E::UndoStarted { attempt, .. }) if *attempt == last.next() => {
             S::Undoing { attempt: *attempt }
         }
@@ -137,9 +156,7 @@ pub(super) fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepSt
         }
 
         (_, E::StepProbed { half, found, .. }) => probed(step, *half, found)?,
-        (S::Stuck { half, attempt, failure }, E::TenantResolved { resolution, .. }) => {
-            resolved(*half, *attempt, failure, *resolution)
-        }
+        (S::Stuck { half, failure, .. }, E::TenantResolved { resolution, .. }) => resolved(*half, failure, *resolution),
         _ => return None,
     })
 }
@@ -147,7 +164,7 @@ pub(super) fn step_after(step: &StepState, event: &TenantEvent) -> Option<StepSt
 /// What a look for evidence makes of a step that is open in that half.
 fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
     let (attempt, looks) = match (step, half) {
-        (StepState::Started { attempt }, Half::Act) | (StepState::Undoing { attempt }, Half::Undo) => {
+        (StepState::Started { attempt, .. }, Half::Act) | (StepState::Undoing { attempt }, Half::Undo) => {
             (*attempt, Looks::default())
         }
         (StepState::Doubt { half: of, attempt, looks, .. }, _) if *of == half => (*attempt, *looks),
@@ -158,7 +175,12 @@ fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
     Some(match (found, half) {
         (Found::Applied, Half::Act) => StepState::Succeeded(Evidence { probed: true, ..Evidence::default() }),
         (Found::Applied, Half::Undo) => StepState::Undone,
-        (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before, failure: None },
+        (Found::NotApplied, Half::Act) => StepState::Ready { attempt, not_before, failure: None, part: 0 },
+        (Found::Partial { statements: part @ 1.. }, Half::Act) => {
+            StepState::Ready { attempt, not_before, failure: None, part: *part }
+        }
+        // An undo that has come half way is not there yet.
+        (Found::Partial { .. }, _) => return None,
         (Found::NotApplied, Half::Undo) => StepState::UndoReady { attempt, not_before, failure: None },
         (Found::Unknown { failure, retry: Retry::At(at) }, _) => {
             let looks = looks.after(failure);
@@ -171,7 +193,7 @@ fn probed(step: &StepState, half: Half, found: &Found) -> Option<StepState> {
 }
 
 /// What a human's decision makes of a stuck step.
-fn resolved(half: Half, attempt: Attempt, failure: &Failure, resolution: Resolution) -> StepState {
+fn resolved(half: Half, failure: &Failure, resolution: Resolution) -> StepState {
     let not_before = Timestamp(0);
     match (resolution, half) {
         // Look again: whoever says "retry" may have mended the database, or even finished the step by hand.
@@ -183,7 +205,8 @@ fn resolved(half: Half, attempt: Attempt, failure: &Failure, resolution: Resolut
             failure: failure.clone(),
         },
         (Resolution::Applied, Half::Act) => StepState::Succeeded(Evidence::default()),
-        (Resolution::Undone, Half::Act) => StepState::Ready { attempt, not_before, failure: None },
+        // Not to be started again: what evidence its statements left still stands in the tenant's ledger.
+        (Resolution::Undone, Half::Act) => StepState::Failed { failure: failure.clone(), part: 0 },
         (Resolution::Applied, Half::Undo) => StepState::Left,
         // The tenant's own ledger must say so too: an undo without statements follows (see `TenantState::is_undone_by_hand`).
         (Resolution::Undone, Half::Undo) => StepState::UndoReady { attempt: Attempt(0), not_before, failure: None },

@@ -19,6 +19,7 @@
 mod connect;
 mod ending;
 mod engines;
+mod names;
 mod opening;
 mod print;
 mod said;

@@ -5,6 +5,7 @@ use super::ending::{Other, end, still_there};
 use super::said::{DEADLOCK, KEY_TAKEN, LOCK_TIMEOUT, NO_TABLE, Said};
 use super::session::{MySession, Opened};
 use super::sql::{self, Names};
+use super::statements::Strides;
 use super::wire::{Reply, Trouble, Wire};
 use crate::base::Code;
 use crate::base::crash::{self, Point};
@@ -23,10 +24,10 @@ pub(in crate::tenant) async fn open(conn: &Conn, opening: &Opening) -> Result<My
     let names = Names::in_database(&facts.database);
     let mut work = Opener { conn, opening, names, facts, scrubber: conn.scrubber(), wire };
     match work.run().await {
-        Ok((ledger, fence)) => {
+        Ok((ledger, strides, fence)) => {
             crash::point(Point::AfterOpen);
             let Opener { names, facts, wire, .. } = work;
-            let opened = Opened { wire, names, facts, ledger, fence };
+            let opened = Opened { wire, names, facts, ledger, strides, fence };
             Ok(MySession::new(conn.clone(), opening.clone(), opened))
         }
         Err(error) => {
@@ -76,7 +77,7 @@ struct Opener<'a> {
 }
 
 impl Opener<'_> {
-    async fn run(&mut self) -> Result<(Ledger, FenceState), SessionError> {
+    async fn run(&mut self) -> Result<(Ledger, Strides, FenceState), SessionError> {
         for _ in 0..TENANT_OPEN_TRIES_MAX {
             let Try::Raised { state, others } = self.raise().await? else { continue };
             if !others.is_empty() {
@@ -88,10 +89,22 @@ impl Opener<'_> {
                 return Err(self.refused(trouble, "cannot read the ledger"));
             }
             let ledger = Ledger::read(reply.ledger_rows()).map_err(|damage| damage.of(&self.conn.tenant))?;
-            return Ok((ledger, state));
+            return Ok((ledger, self.strides().await?, state));
         }
         let message = "cannot raise the fence: others change it again and again; nothing was done";
         Err(SessionError::no_effect(&self.conn.tenant, ErrorClass::Transient, Code::TenantUnreachable, message))
+    }
+
+    /// What was begun of this deploy, one statement at a time.
+    async fn strides(&mut self) -> Result<Strides, SessionError> {
+        let reply = self.wire.say(sql::statements(&self.names, self.opening.deploy)).await;
+        if let Some(trouble) = &reply.trouble {
+            return Err(self.refused(trouble, "cannot read what was begun"));
+        }
+        Strides::read(self.opening.deploy, &reply.rows).ok_or_else(|| {
+            let message = "windlass_statement has a row that cannot be read; nothing was done";
+            SessionError::no_effect(&self.conn.tenant, ErrorClass::Permanent, Code::LedgerDamaged, message)
+        })
     }
 
     fn refused(&self, trouble: &Trouble, doing: &str) -> SessionError {

@@ -2,6 +2,7 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
+use super::names::named;
 use super::wire::Trouble;
 use crate::base::{Code, TenantId};
 use crate::saga::failure::{ErrorClass, Failure};
@@ -78,7 +79,7 @@ impl Said {
     pub(super) fn failure(&self) -> Failure {
         let failure = Failure::new(self.class, self.code, self.text.clone());
         match self.number {
-            Some(number) => failure.with_server_code(number.to_string()),
+            Some(number) => failure.with_server_code(named(number)),
             None => failure,
         }
     }

@@ -6,6 +6,7 @@ use super::connect::{Facts, close};
 use super::engines::{KeptTable, refuse_kept_tables, refuse_misread, refuse_too_long};
 use super::said::{KEY_TAKEN, Said};
 use super::sql::{self, Names};
+use super::statements::Strides;
 use super::transaction::{Evidence, Transacted, Transaction};
 use super::wire::{Reply, Trouble, Wire};
 use crate::base::crash;
@@ -25,6 +26,7 @@ pub(super) struct Opened {
     pub(super) names: Names,
     pub(super) facts: Facts,
     pub(super) ledger: Ledger,
+    pub(super) strides: Strides,
     pub(super) fence: FenceState,
 }
 
@@ -38,16 +40,19 @@ pub(in crate::tenant) struct MySession {
     names: Names,
     facts: Facts,
     ledger: Ledger,
+    strides: Strides,
     fence: FenceState,
+    /// Whether a text of this session may have changed how it commits.
+    set: bool,
     /// The tables that do not roll back, once they were asked for.
     kept: Option<Vec<KeptTable>>,
 }
 
 impl MySession {
     pub(super) fn new(conn: Conn, opening: Opening, opened: Opened) -> Self {
-        let Opened { wire, names, facts, ledger, fence } = opened;
+        let Opened { wire, names, facts, ledger, strides, fence } = opened;
         let scrubber = conn.scrubber();
-        Self { conn, scrubber, opening, wire: Some(wire), names, facts, ledger, fence, kept: None }
+        Self { conn, scrubber, opening, wire: Some(wire), names, facts, ledger, strides, fence, set: false, kept: None }
     }
 
     /// Opens the server's session anew where the last act has ended it.
@@ -111,6 +116,24 @@ impl MySession {
     pub(super) fn refuse_what_is_not_read(&self, statements: &[String]) -> Result<(), SessionError> {
         refuse_misread(&self.opening.tenant, statements, &self.facts.sql_mode)?;
         refuse_too_long(&self.opening.tenant, statements, self.facts.packet_bytes_max)
+    }
+
+    pub(super) const fn strides(&self) -> &Strides {
+        &self.strides
+    }
+
+    pub(super) const fn strides_mut(&mut self) -> &mut Strides {
+        &mut self.strides
+    }
+
+    /// Whether what we send still commits by itself.
+    pub(super) const fn settings_known(&self) -> bool {
+        !self.set
+    }
+
+    /// Whether that is to be asked for before the next of our own statements.
+    pub(super) const fn forget_settings(&mut self, forget: bool) {
+        self.set = forget;
     }
 
     /// What a statement may have changed is asked for again.
@@ -205,10 +228,9 @@ impl MySession {
     }
 
     /// Asks a query in a transaction that cannot write.
-    /// Whether a step of this deploy stopped in its middle; also where that cannot be told.
-    async fn holds_part(&mut self) -> bool {
-        let text = sql::part_of_an_act(&self.names, self.opening.deploy);
-        self.ask(text).await.map_or(true, |reply| reply.row("windlass_part").is_some())
+    /// Whether a step of this deploy stopped in its middle.
+    fn holds_part(&self) -> bool {
+        self.strides.acts().any(|key| self.ledger.probe(key) == Probe::NotApplied)
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<Cells>, Trouble> {
@@ -291,8 +313,9 @@ impl Session for MySession {
     async fn close(mut self: Box<Self>) {
         // Nothing of this deploy is left here, and the fence should not say that something may be: were the log lost, it would
         // count as work under way. Should this fail, that is all that happens.
-        let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
-        if idle && self.ready().await.is_ok() && !self.holds_part().await {
+        let idle =
+            self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy) && !self.holds_part();
+        if idle && self.ready().await.is_ok() {
             self.say(sql::set_fence(&self.names, &self.opening, FenceState::Undone)).await;
         }
         self.let_go().await;

@@ -272,22 +272,12 @@ pub(super) fn set_fence(names: &Names, opening: &Opening, state: FenceState) -> 
     )
 }
 
-/// The statements of a step that were begun, in order.
-pub(super) fn statements(names: &Names, key: &LedgerKey) -> String {
+/// The statements of a deploy that were begun.
+pub(super) fn statements(names: &Names, deploy: DeployId) -> String {
     format!(
-        "SELECT `number` AS windlass_statement, state, before_print, after_print, epoch FROM {} WHERE {} ORDER BY `number`",
+        "SELECT step_id AS windlass_statement, half, `number`, state, before_print, after_print, epoch FROM {} \
+         WHERE deploy_id = '{deploy}'",
         names.statement,
-        key_is(key)
-    )
-}
-
-/// A statement of an act of this deploy that has no row in the ledger, neither of its end nor a tombstone.
-pub(super) fn part_of_an_act(names: &Names, deploy: DeployId) -> String {
-    format!(
-        "SELECT 1 AS windlass_part FROM {} AS begun WHERE deploy_id = '{deploy}' AND half = 'act' AND NOT EXISTS \
-         (SELECT 1 FROM {} AS ledger WHERE ledger.deploy_id = begun.deploy_id AND ledger.step_id = begun.step_id \
-         AND ledger.half = begun.half) LIMIT 1",
-        names.statement, names.ledger
     )
 }
 
@@ -296,23 +286,32 @@ pub(super) fn statement_is(key: &LedgerKey, number: u32) -> String {
     format!("{} AND `number` = {number}", key_is(key))
 }
 
-/// Writes that a statement is about to be run, or, with the statement in one transaction, that it was.
-pub(super) fn insert_statement(
-    names: &Names,
-    opening: &Opening,
-    key: &LedgerKey,
-    number: u32,
-    state: &str,
-    before: &str,
-) -> String {
+/// Writes that a statement is about to be run, if the fence is still ours.
+pub(super) fn insert_intent(names: &Names, opening: &Opening, key: &LedgerKey, number: u32, before: &str) -> String {
     format!(
         "INSERT INTO {} (deploy_id, step_id, half, `number`, state, before_print, after_print, epoch, at) \
-         VALUES ('{}', {}, '{}', {number}, '{state}', {}, '', {}, UTC_TIMESTAMP(3))",
+         SELECT '{}', {}, '{}', {number}, 'intent', {}, '', epoch, UTC_TIMESTAMP(3) FROM {} \
+         WHERE id = 1 AND epoch = {} AND deploy_id = '{}'",
         names.statement,
         key.deploy,
         literal(key.step.as_str()),
         half_text(key.half),
         literal(before),
+        names.fence,
+        opening.epoch,
+        opening.deploy,
+    )
+}
+
+/// Writes, in one transaction with a statement, that it was run.
+pub(super) fn insert_done(names: &Names, opening: &Opening, key: &LedgerKey, number: u32) -> String {
+    format!(
+        "INSERT INTO {} (deploy_id, step_id, half, `number`, state, before_print, after_print, epoch, at) \
+         VALUES ('{}', {}, '{}', {number}, 'done', '', '', {}, UTC_TIMESTAMP(3))",
+        names.statement,
+        key.deploy,
+        literal(key.step.as_str()),
+        half_text(key.half),
         opening.epoch,
     )
 }

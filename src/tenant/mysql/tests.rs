@@ -292,14 +292,17 @@ async fn a_statement_that_fails_with_its_outcome_leaves_neither() {
     let error =
         session.run_with_outcome(&it.key(), 4, &["INSERT INTO t VALUES (1), (7)".to_owned()]).await.unwrap_err();
     assert_eq!((error.outcome, error.failure.statement), (Outcome::NoEffect, Some(4)));
-    assert_eq!(error.failure.server_code.as_deref(), Some("1062"));
+    assert_eq!(error.failure.server_code.as_deref(), Some("ER_DUP_ENTRY 1062"));
     let torn = session.run_with_outcome(&it.key(), 4, &["CREATE TABLE u (id int)".to_owned()]).await.unwrap_err();
     assert_eq!((torn.code(), torn.outcome), (Code::TransactionBroken, Outcome::Torn));
     assert_eq!(session.begun(&it.key()).await.unwrap(), []);
     assert_eq!(it.number("SELECT COUNT(*) FROM t").await, 1);
     // And alone: what the server says is what the session says.
     let error = session.run_alone(Half::Act, "CREATE TABLE t (id int)").await.unwrap_err();
-    assert_eq!((error.outcome, error.failure.server_code.as_deref()), (Outcome::NoEffect, Some("1050")));
+    assert_eq!(
+        (error.outcome, error.failure.server_code.as_deref()),
+        (Outcome::NoEffect, Some("ER_TABLE_EXISTS_ERROR 1050"))
+    );
 }
 
 #[tokio::test]

@@ -90,11 +90,18 @@ impl MySession {
         }
         // Its name cannot be guessed: it is gone if, and only if, the transaction that set it is over.
         let guard = format!("windlass_{}", Uuid::now_v7().simple());
-        if let Err(stop) = self.run_statements(statements, &guard).await {
-            return Err(self.stopped(&evidence, &guard, stop).await);
-        }
-        if let Err(said) = self.ask(format!("RELEASE SAVEPOINT {guard}")).await {
-            return Err(if said.is(NO_SAVEPOINT) { self.broken(&evidence).await } else { self.abandon(&said).await });
+        // Nothing of a customer's, nothing to guard.
+        if !statements.is_empty() {
+            if let Err(stop) = self.run_statements(statements, &guard).await {
+                return Err(self.stopped(&evidence, &guard, stop).await);
+            }
+            if let Err(said) = self.ask(format!("RELEASE SAVEPOINT {guard}")).await {
+                return Err(if said.is(NO_SAVEPOINT) {
+                    self.broken(&evidence).await
+                } else {
+                    self.abandon(&said).await
+                });
+            }
         }
         for text in after {
             if let Err(said) = self.ask(text).await {

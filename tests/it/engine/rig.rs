@@ -17,11 +17,13 @@ use windlass::engine::{
 use windlass::fleet::{Entry, SecretResolver, ServerBudgets, Source, SourceUrl, Tenant, Variables};
 use windlass::log::{Log, MemoryLog, TenantQuery};
 use windlass::release::load;
-use windlass::saga::event::{Actor, Event, StreamId, TenantEvent, Trigger};
+use windlass::release::stepwise::{Facts, Middle};
+use windlass::saga::event::{Actor, Event, Half, StreamId, TenantEvent, Trigger};
 use windlass::saga::summary::TenantSummary;
 use windlass::saga::workflow::Workflow;
 use windlass::tenant::{
-    Applied, CheckOutcome, InForce, LedgerKey, Opening, Probe, Session, SessionError, Survey, Unit,
+    Applied, Begun, CheckOutcome, InForce, LedgerKey, Mend, Mended, Opening, Print, Probe, Session, SessionError,
+    Stepwise, Survey, Unit, Written,
 };
 
 /// Decides what a unit's end looks like; `None` lets the real session run it.
@@ -59,8 +61,65 @@ struct Watched {
     on_apply: Option<Arc<OnApply>>,
 }
 
+/// As the real session has it.
+#[async_trait]
+impl Stepwise for Watched {
+    async fn begun(&mut self, key: &LedgerKey) -> Result<Vec<Begun>, SessionError> {
+        self.real.begun(key).await
+    }
+
+    async fn intend(&mut self, key: &LedgerKey, number: u32, before: &str) -> Result<Written, SessionError> {
+        self.real.intend(key, number, before).await
+    }
+
+    async fn run_alone(&mut self, half: Half, statement: &str) -> Result<(), SessionError> {
+        self.real.run_alone(half, statement).await
+    }
+
+    async fn settle(&mut self, key: &LedgerKey, number: u32, after: &str) -> Result<(), SessionError> {
+        self.real.settle(key, number, after).await
+    }
+
+    async fn forget(&mut self, key: &LedgerKey, number: u32) -> Result<(), SessionError> {
+        self.real.forget(key, number).await
+    }
+
+    async fn run_with_outcome(
+        &mut self,
+        key: &LedgerKey,
+        number: u32,
+        statements: &[String],
+    ) -> Result<Written, SessionError> {
+        self.real.run_with_outcome(key, number, statements).await
+    }
+
+    async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
+        self.real.say_again(statement).await
+    }
+
+    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
+        self.real.finish(unit, last).await
+    }
+
+    async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError> {
+        self.real.print(facts).await
+    }
+
+    async fn mend(&mut self, middle: &Middle, before: &str, when: Mend) -> Result<Mended, SessionError> {
+        self.real.mend(middle, before, when).await
+    }
+
+    async fn renew(&mut self) {
+        self.real.renew().await;
+    }
+}
+
 #[async_trait]
 impl Session for Watched {
+    fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     fn server(&self) -> &str {
         self.real.server()
     }

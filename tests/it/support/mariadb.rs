@@ -14,6 +14,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, MySqlConnection};
 use tokio::sync::OnceCell;
 
+pub use super::server::APP_PASSWORD;
 use super::server::{
     Durability, KNOCK, PORTS_TRIED_MAX, READY_WITHIN, dismiss, give_to, is_running, keep, log_of, program_folders,
     signal, unprivileged_command, wait_until_gone,
@@ -24,8 +25,6 @@ const USER: &str = "mysql";
 
 /// The password of the user `super`.
 pub const SUPERUSER_PASSWORD: &str = "super-secret";
-/// The password of the user `app`, which has all rights on the tests' databases and no others. No message may ever contain it.
-pub const APP_PASSWORD: &str = "app-s3cr3t";
 
 /// A running server.
 pub struct PrivateMariaDb {
@@ -95,6 +94,12 @@ impl PrivateMariaDb {
     /// The port, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its processes: one.
+    #[allow(dead_code, reason = "the benchmark asks for it")]
+    pub fn processes(&self) -> Vec<u32> {
+        vec![self.server]
     }
 
     /// The socket.

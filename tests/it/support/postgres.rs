@@ -15,7 +15,7 @@ use std::time::Instant;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
-pub use super::server::Durability;
+pub use super::server::{APP_PASSWORD, Durability};
 use super::server::{
     KNOCK, PORTS_TRIED_MAX, READY_WITHIN, children_of, dismiss, give_to, is_running, keep, log_of, program_folders,
     signal, unprivileged_command, wait_until_gone,
@@ -26,8 +26,6 @@ const USER: &str = "postgres";
 
 /// The password of the role `postgres`.
 pub const SUPERUSER_PASSWORD: &str = "super-secret";
-/// The password of the role `app`, which owns the tests' databases. No message may ever contain it.
-pub const APP_PASSWORD: &str = "app-s3cr3t";
 
 /// A running server.
 pub struct PrivatePostgres {

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The password of `app`, as whom everybody but the tests themselves comes to the tests' databases. No message may ever contain it.
+pub const APP_PASSWORD: &str = "app-s3cr3t";
 /// How long a server may take to answer.
 pub const READY_WITHIN: Duration = Duration::from_mins(1);
 /// The pause between two attempts to connect to a server that starts.

@@ -110,7 +110,7 @@ pub async fn a_failing_second_statement_leaves_nothing_and_is_named(it: &Subject
     assert_eq!((error.failure.statement, error.outcome), (Some(2), Outcome::NoEffect));
     let server_code = match it.kind {
         Kind::Sqlite => "1",
-        Kind::MariaDb => "1146",
+        Kind::MariaDb => "ER_NO_SUCH_TABLE 1146",
         Kind::PostgresDatabase | Kind::PostgresSchema => "42P01",
     };
     assert_eq!(error.failure.server_code.as_deref(), Some(server_code));
@@ -346,7 +346,7 @@ pub async fn a_lock_that_is_held_is_a_transient_timeout(it: &Subject) {
     assert_eq!((error.code(), error.failure.class), (Code::TenantTimeout, ErrorClass::Transient), "{error}");
     let server_code = match it.kind {
         Kind::Sqlite => "5",
-        Kind::MariaDb => "1205",
+        Kind::MariaDb => "ER_LOCK_WAIT_TIMEOUT 1205",
         Kind::PostgresDatabase | Kind::PostgresSchema => "55P03",
     };
     assert_eq!((error.failure.server_code.as_deref(), error.outcome), (Some(server_code), Outcome::NoEffect));

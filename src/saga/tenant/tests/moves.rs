@@ -3,23 +3,44 @@
 use super::*;
 
 /// Every legal move. The steps stand at their second try with a failure "old" behind them, or wait until 5000; the events bring a
-/// failure "new" and say "again" for 9000. A pair that is not in this table is illegal.
+/// failure "new" and say "again" for 9000. "part 2" is a step whose first two statements are in effect. A pair that is not in this
+/// table is illegal.
 const MOVES: &str = "
 pending                       | start 1              | started 1
 pending                       | skip                 | skipped
 
 ready 2 @5000                 | start 3              | started 3
 
+ready 2 @5000, part 2         | start 3              | started 3, part 2
+ready 2 @5000, part 2         | undo 1               | undoing 1
+
 started 2                     | succeeds             | succeeded
 started 2                     | fails, again         | ready 2 @9000
 started 2                     | fails for good       | failed: new
+started 2                     | fails at 2, again    | ready 2 @9000, part 1
+started 2                     | fails at 4 for good  | failed: new, part 3
 started 2                     | act: applied         | succeeded, probed
 started 2                     | act: not applied     | ready 2 @0
+started 2                     | act: partial 1       | ready 2 @0, part 1
 started 2                     | act: unknown, again  | doubt Act 2, 1 looks @9000: new
 started 2                     | act: unknown         | stuck Act 2: new
 
+started 2, part 2             | succeeds             | succeeded
+started 2, part 2             | fails, again         | ready 2 @9000, part 2
+started 2, part 2             | fails for good       | failed: new, part 2
+started 2, part 2             | fails at 2, again    | ready 2 @9000, part 2
+started 2, part 2             | fails at 4 for good  | failed: new, part 3
+started 2, part 2             | act: applied         | succeeded, probed
+started 2, part 2             | act: not applied     | ready 2 @0
+started 2, part 2             | act: partial 1       | ready 2 @0, part 1
+started 2, part 2             | act: unknown, again  | doubt Act 2, 1 looks @9000: new
+started 2, part 2             | act: unknown         | stuck Act 2: new
+
+failed: old, part 2           | undo 1               | undoing 1
+
 doubt Act 2, 1 looks @5000: old  | act: applied         | succeeded, probed
 doubt Act 2, 1 looks @5000: old  | act: not applied     | ready 2 @0
+doubt Act 2, 1 looks @5000: old  | act: partial 1       | ready 2 @0, part 1
 doubt Act 2, 1 looks @5000: old  | act: unknown, again  | doubt Act 2, 2 looks @9000: new
 doubt Act 2, 1 looks @5000: old  | act: unknown         | stuck Act 2: new
 
@@ -43,7 +64,7 @@ doubt Undo 2, 1 looks @5000: old | undo: unknown        | stuck Undo 2: new
 
 stuck Act 2: old              | resolve: retry       | doubt Act 0, 0 looks @0: old
 stuck Act 2: old              | resolve: applied     | succeeded
-stuck Act 2: old              | resolve: undone      | ready 2 @0
+stuck Act 2: old              | resolve: undone      | failed: old
 stuck Undo 2: old             | resolve: retry       | doubt Undo 0, 0 looks @0: old
 stuck Undo 2: old             | resolve: applied     | left
 stuck Undo 2: old             | resolve: undone      | undo ready 0 @0
@@ -61,10 +82,13 @@ fn every_state() -> Vec<StepState> {
     let stuck = |half| StepState::Stuck { half, attempt, failure: failure("old") };
     vec![
         StepState::Pending,
-        StepState::Started { attempt },
-        StepState::Ready { attempt, not_before, failure: None },
+        StepState::Started { attempt, part: 0 },
+        StepState::Started { attempt, part: 2 },
+        StepState::Ready { attempt, not_before, failure: None, part: 0 },
+        StepState::Ready { attempt, not_before, failure: None, part: 2 },
         StepState::Succeeded(Evidence::default()),
-        StepState::Failed(failure("old")),
+        StepState::Failed { failure: failure("old"), part: 0 },
+        StepState::Failed { failure: failure("old"), part: 2 },
         StepState::Skipped,
         StepState::Undoing { attempt },
         StepState::UndoReady { attempt, not_before, failure: None },
@@ -79,13 +103,14 @@ fn every_state() -> Vec<StepState> {
 
 /// A state as the table writes it, with everything that is in it.
 fn written(state: &StepState) -> String {
+    let of = |part: &u32| if *part == 0 { String::new() } else { format!(", part {part}") };
     match state {
         StepState::Pending => "pending".to_owned(),
-        StepState::Started { attempt } => format!("started {attempt}"),
-        StepState::Ready { attempt, not_before, .. } => format!("ready {attempt} @{}", not_before.0),
+        StepState::Started { attempt, part } => format!("started {attempt}{}", of(part)),
+        StepState::Ready { attempt, not_before, part, .. } => format!("ready {attempt} @{}{}", not_before.0, of(part)),
         StepState::Succeeded(evidence) if evidence.probed => "succeeded, probed".to_owned(),
         StepState::Succeeded(_) => "succeeded".to_owned(),
-        StepState::Failed(failure) => format!("failed: {}", failure.message),
+        StepState::Failed { failure, part } => format!("failed: {}{}", failure.message, of(part)),
         StepState::Skipped => "skipped".to_owned(),
         StepState::Undoing { attempt } => format!("undoing {attempt}"),
         StepState::UndoReady { attempt, not_before, .. } => format!("undo ready {attempt} @{}", not_before.0),
@@ -108,9 +133,13 @@ fn every_event() -> Vec<(&'static str, TenantEvent)> {
         ("succeeds", succeeded("s")),
         ("fails, again", failed("s", AGAIN)),
         ("fails for good", failed("s", Retry::No)),
+        ("fails at 2, again", failed_after("s", AGAIN, 1)),
+        ("fails at 4 for good", failed_after("s", Retry::No, 3)),
         ("skip", skipped("s")),
         ("act: applied", looked("s", Act, Found::Applied)),
         ("act: not applied", looked("s", Act, Found::NotApplied)),
+        ("act: partial 0", looked("s", Act, Found::Partial { statements: 0 })),
+        ("act: partial 1", looked("s", Act, Found::Partial { statements: 1 })),
         ("act: unknown, again", looked("s", Act, unknown(AGAIN))),
         ("act: unknown", looked("s", Act, unknown(Retry::No))),
         ("undo 1", undo_started("s", 1)),
@@ -123,6 +152,7 @@ fn every_event() -> Vec<(&'static str, TenantEvent)> {
         ("undo skipped", undo_skipped("s")),
         ("undo: applied", looked("s", Undo, Found::Applied)),
         ("undo: not applied", looked("s", Undo, Found::NotApplied)),
+        ("undo: partial 1", looked("s", Undo, Found::Partial { statements: 1 })),
         ("undo: unknown, again", looked("s", Undo, unknown(AGAIN))),
         ("undo: unknown", looked("s", Undo, unknown(Retry::No))),
         ("resolve: retry", decided("s", Resolution::Retry)),
@@ -160,5 +190,8 @@ fn a_step_makes_the_moves_in_the_table_and_no_others() {
 fn an_outcome_keeps_its_evidence() {
     let evidence = Evidence { statements: 3, note: Some("3 rows".into()), ..Evidence::default() };
     let event = TenantEvent::StepSucceeded { step: "s".into(), evidence: evidence.clone() };
-    assert_eq!(step_after(&StepState::Started { attempt: Attempt(1) }, &event), Some(StepState::Succeeded(evidence)));
+    assert_eq!(
+        step_after(&StepState::Started { attempt: Attempt(1), part: 0 }, &event),
+        Some(StepState::Succeeded(evidence))
+    );
 }

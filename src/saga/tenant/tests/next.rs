@@ -37,7 +37,16 @@ fn what_comes_next_follows_from_the_stream_and_the_direction() {
         ("act stuck", stuck_act.clone(), ["finish Stuck: new"; 3]),
         ("waits for a human", and(&stuck_act, &[finished(O::Stuck)]), ["rest"; 3]),
         ("to be tried again", and(&stuck_act, &[decided("a", Resolution::Retry)]), ["probe Act a, 0 looks @0"; 3]),
-        ("said undone", and(&stuck_act, &[decided("a", Resolution::Undone)]), ["start a 2 @0", "start a 2 @0", "turn"]),
+        (
+            "said undone",
+            and(&stuck_act, &[decided("a", Resolution::Undone)]),
+            ["await decision", "await decision", "turn"],
+        ),
+        (
+            "said undone and turned",
+            and(&stuck_act, &[decided("a", Resolution::Undone), turned()]),
+            ["finish Unwound: new"; 3],
+        ),
         (
             "said applied",
             and(&stuck_act, &[decided("a", Resolution::Applied)]),
@@ -56,6 +65,43 @@ fn what_comes_next_follows_from_the_stream_and_the_direction() {
             and(&undoing, &[undo_failed("c", Retry::No), decided("c", Resolution::Applied)]),
             ["finish Abandoned: left as it is, by decision"; 3],
         ),
+        (
+            "part to try again",
+            vec![started("a", 1), failed_after("a", AGAIN, 2)],
+            ["start a 2 @9000", "start a 2 @9000", "turn"],
+        ),
+        ("part found", vec![started("a", 1), part_of("a", 2)], ["start a 2 @0", "start a 2 @0", "turn"]),
+        (
+            "part failed",
+            vec![started("a", 1), failed_after("a", Retry::No, 2)],
+            ["await decision", "await decision", "turn"],
+        ),
+        (
+            "turned in a pause over a part",
+            vec![started("a", 1), failed_after("a", AGAIN, 2), turned()],
+            ["undo a 1 @0"; 3],
+        ),
+        ("turned over a part found", vec![started("a", 1), part_of("a", 2), turned()], ["undo a 1 @0"; 3]),
+        (
+            "a part comes before what lies beneath it",
+            and(&done("a"), &[started("check", 1), succeeded("check"), started("c", 1), part_of("c", 1), turned()]),
+            ["undo c 1 @0"; 3],
+        ),
+        (
+            "undo of a part to try again",
+            vec![started("a", 1), part_of("a", 2), turned(), undo_started("a", 1), undo_failed("a", AGAIN)],
+            ["undo a 2 @9000"; 3],
+        ),
+        (
+            "undo of a part stuck",
+            vec![started("a", 1), part_of("a", 2), turned(), undo_started("a", 1), undo_failed("a", Retry::No)],
+            ["finish Stuck: new"; 3],
+        ),
+        (
+            "part undone that nothing failed over",
+            and(&[started("a", 1), part_of("a", 2), turned()], &undo("a")),
+            ["finish Unwound: undone"; 3],
+        ),
         ("turned at once", vec![turned()], ["finish Untouched: never started"; 3]),
         ("turned in a pause", vec![started("a", 1), failed("a", AGAIN), turned()], ["finish Unwound: undone"; 3]),
         ("turned after failing", vec![started("a", 1), failed("a", Retry::No), turned()], ["finish Unwound: new"; 3]),
@@ -67,6 +113,50 @@ fn what_comes_next_follows_from_the_stream_and_the_direction() {
             assert_eq!(brief(&state.next(&plan, direction, Some((0, 0)))), expected, "{name}, {direction:?}");
         }
     }
+}
+
+fn part_of(step: &str, statements: u32) -> TenantEvent {
+    looked(step, Half::Act, Found::Partial { statements })
+}
+
+#[test]
+fn why_a_step_failed_outlives_the_undo_of_its_part() {
+    let plan = plan(&["a", "b: a"]);
+    let unwound = |message: &str, parts: &[(Retry, u32)]| {
+        let tries = (1..).zip(parts).flat_map(|(attempt, (retry, in_effect))| {
+            let failed = TenantEvent::StepFailed {
+                step: "b".into(),
+                failure: failure(message),
+                retry: *retry,
+                in_effect: *in_effect,
+            };
+            [started("b", attempt), failed]
+        });
+        let up = [done("a").to_vec(), tries.collect()].concat();
+        let state = legal(&plan, &[&up[..], &[turned()], &undo("b"), &undo("a")].concat());
+        assert_eq!(state.failure(), Some(&failure(message)));
+        let row = state.summary(&plan);
+        assert_eq!((row.step, row.code, row.message), (Some("b".into()), Some(Code::StepFailed), Some(message.into())));
+        let Action::Finish { outcome: TenantOutcome::Unwound, reason, code: Some(Code::StepFailed) } =
+            state.next(&plan, Direction::Unwind, None)
+        else {
+            panic!("{state:?}")
+        };
+        reason
+    };
+    assert_eq!(
+        unwound("no such table", &[(Retry::No, 1)]),
+        "no such table. Statement 1 was committed by the server and has been undone; the tenant is as it was before this deploy."
+    );
+    assert_eq!(
+        unwound("No such table.", &[(Retry::No, 2)]),
+        "No such table. Statements 1 to 2 were committed by the server and have been undone; the tenant is as it was before this deploy."
+    );
+    // The last try did not even reach the database: what the first left is there all the same.
+    assert_eq!(
+        unwound("unreachable", &[(AGAIN, 3), (Retry::No, 0)]),
+        "unreachable. Statements 1 to 3 were committed by the server and have been undone; the tenant is as it was before this deploy."
+    );
 }
 
 #[test]
@@ -123,6 +213,8 @@ fn the_row_says_where_the_tenant_stands() {
             Some("new"),
         ),
         (vec![started("a", 1), failed("a", Retry::No)], S::Failed, Some("a"), None, Some("new")),
+        (vec![started("a", 1), failed_after("a", Retry::No, 1), turned()], S::Unwinding, Some("a"), None, Some("new")),
+        (vec![started("a", 1), failed_after("a", AGAIN, 1), turned()], S::Unwinding, Some("a"), None, None),
         (vec![started("a", 1), looked("a", Half::Act, unknown(Retry::No))], S::Stuck, Some("a"), None, Some("new")),
         (done("a").to_vec(), S::Running, Some("b"), None, None),
         (up.clone(), S::Running, None, None, None),

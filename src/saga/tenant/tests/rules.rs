@@ -86,6 +86,33 @@ fn a_tenant_that_ended_otherwise_than_completed_does_not_turn() {
 fn nothing_is_undone_before_the_turn() {
     assert_eq!(refused(&plan(&["a"]), &done("a"), &undo_started("a", 1)), "the tenant has not turned");
     assert_eq!(refused(&plan(&["check"]), &done("check"), &undo_skipped("check")), "the tenant has not turned");
+    for retry in [AGAIN, Retry::No] {
+        let part = [started("a", 1), failed_after("a", retry, 1)];
+        assert_eq!(refused(&plan(&["a"]), &part, &undo_started("a", 1)), "the tenant has not turned");
+    }
+}
+
+#[test]
+fn a_part_of_a_step_is_undone_in_its_place_and_never_skipped() {
+    let plan = plan(&["a", "b: a"]);
+    let half = looked("b", Half::Act, Found::Partial { statements: 1 });
+    for part in [failed_after("b", AGAIN, 1), failed_after("b", Retry::No, 1), half] {
+        let up = [&done("a")[..], &[started("b", 1), part, turned()]].concat();
+        assert_eq!(refused(&plan, &up, &undo_started("a", 1)), "a later step is still in effect");
+        let skip = "an undo is skipped exactly where there is nothing to undo";
+        assert_eq!(refused(&plan, &up, &undo_skipped("b")), skip);
+        legal(&plan, &[&up[..], &undo("b"), &undo("a")].concat());
+    }
+}
+
+#[test]
+fn a_step_without_effect_has_no_part_in_effect() {
+    let plan = plan(&["check"]);
+    let half = looked("check", Half::Act, Found::Partial { statements: 1 });
+    for part in [failed_after("check", AGAIN, 1), failed_after("check", Retry::No, 1), half] {
+        let reason = refused(&plan, &[started("check", 1)], &part);
+        assert_eq!(reason, "a step without effect has no statements in effect");
+    }
 }
 
 #[test]
@@ -170,6 +197,25 @@ fn a_tenant_ends_only_as_its_steps_say() {
         ("open", vec![started("a", 1)], &[]),
         ("paused", vec![started("a", 1), failed("a", AGAIN)], &[]),
         ("failed", vec![started("a", 1), failed("a", Retry::No)], &[]),
+        ("turned with a part", vec![started("a", 1), failed_after("a", AGAIN, 1), turned()], &[]),
+        ("turned with a part that failed", vec![started("a", 1), failed_after("a", Retry::No, 1), turned()], &[]),
+        (
+            "its part is undone",
+            [&[started("a", 1), failed_after("a", Retry::No, 1), turned()][..], &undo("a")].concat(),
+            &[O::Unwound],
+        ),
+        (
+            "a part stays, by decision",
+            vec![
+                started("a", 1),
+                failed_after("a", Retry::No, 1),
+                turned(),
+                undo_started("a", 1),
+                undo_failed("a", Retry::No),
+                decided("a", Resolution::Applied),
+            ],
+            &[O::Abandoned],
+        ),
         ("up", up.clone(), &[O::Completed]),
         ("skipped", vec![skipped("a"), skipped("b")], &[O::Completed]),
         ("turned at once", vec![turned()], &[O::Untouched]),
@@ -204,4 +250,8 @@ fn only_a_tenant_at_rest_and_going_nowhere_is_set_aside() {
     legal(&plan, &[started("a", 1), failed("a", Retry::No), finished(TenantOutcome::Quarantined)]);
     let open = refused(&plan, &[started("a", 1)], &finished(TenantOutcome::Quarantined));
     assert_eq!(open, "its steps do not say Quarantined");
+    for part in [failed_after("a", Retry::No, 1), looked("a", Half::Act, Found::Partial { statements: 1 })] {
+        let half = refused(&plan, &[started("a", 1), part], &finished(TenantOutcome::Quarantined));
+        assert_eq!(half, "its steps do not say Quarantined");
+    }
 }
