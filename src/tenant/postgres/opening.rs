@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
 use super::connect::{Limits, close, connect, epoch_in, name_prefix, session_name};
-use super::said::Said;
+use super::said::{DENIED, NO_TABLE, Said};
 use super::session::{Opened, PgSession};
 use super::sql::{self, Names};
 use super::wire::{Reply, exchange};
@@ -103,7 +103,7 @@ impl Opener<'_> {
                 return Err(said.before_anything(&self.conn.tenant, "cannot raise the fence"));
             }
             match said.sqlstate.as_deref() {
-                Some("42P01" | "3F000") => self.create().await?,
+                Some(NO_TABLE | "3F000") => self.create().await?,
                 // A predecessor may hang in its commit with the fence row in its hands; it has to go before the fence can rise.
                 Some("55P03") => self.clear_way().await?,
                 _ => return Err(said.before_anything(&self.conn.tenant, "cannot raise the fence")),
@@ -183,7 +183,7 @@ impl Opener<'_> {
                 .await;
             if let Some(trouble) = &reply.trouble {
                 let said = Said::of(trouble, &self.scrubber);
-                return Err(if said.is("42501") {
+                return Err(if said.is(DENIED) {
                     self.alive(&others, ErrorClass::Permanent, &said.text)
                 } else {
                     said.before_anything(&self.conn.tenant, "cannot end an earlier session")

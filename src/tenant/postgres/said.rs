@@ -11,6 +11,8 @@ use crate::tenant::error::{Outcome, SessionError};
 
 /// A row of that key is there.
 pub(super) const KEY_TAKEN: &str = "23505";
+/// A privilege is missing.
+pub(super) const DENIED: &str = "42501";
 /// There is no such table.
 pub(super) const NO_TABLE: &str = "42P01";
 
@@ -134,7 +136,7 @@ impl Said {
         let mut failure = self.failure();
         let code = match failure.code {
             // Before a migration speaks, a missing privilege is about the credentials.
-            Code::StepFailed if self.is("42501") => Code::TenantDenied,
+            Code::StepFailed if self.is(DENIED) => Code::TenantDenied,
             Code::StepFailed if self.is("3F000") => Code::TenantMissing,
             code => code,
         };

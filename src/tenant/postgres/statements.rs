@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use super::said::{KEY_TAKEN, Line, NO_TABLE, Said};
+use super::said::{DENIED, KEY_TAKEN, Line, NO_TABLE, Said};
 use super::session::{LastAlone, PgSession};
 use super::sql::{self, Access, amid};
 use super::transaction::{Evidence, Settings, Transacted, Transaction};
@@ -173,10 +173,13 @@ impl PgSession {
     }
 
     async fn make_table(&mut self) -> Result<(), SessionError> {
-        let text = sql::create_statement_table(self.names());
-        match self.ask(Access::Write, &text).await {
+        let (ours, table) = (sql::still_ours(self.names(), self.opening()), sql::create_statement_table(self.names()));
+        match self.ask(Access::Write, &format!("{ours};\n{table}")).await {
             Ok(_) => Ok(()),
-            Err(said) => Err(said.before_anything(&self.opening().tenant, "cannot make windlass_statement")),
+            Err(said) if said.is(DENIED) => {
+                Err(said.before_anything(&self.opening().tenant, "cannot make windlass_statement"))
+            }
+            Err(said) => Err(self.error(&said)),
         }
     }
 

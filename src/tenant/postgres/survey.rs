@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnection;
 
 use super::connect::{Limits, SURVEY_NAME, close, connect};
 use super::opening::ledger_schema;
-use super::said::Said;
+use super::said::{DENIED, NO_TABLE, Said};
 use super::sql::{self, Names, literal};
 use super::wire::{Reply, exchange};
 use crate::base::Code;
@@ -66,8 +66,8 @@ async fn look(
         let Some(trouble) = &reply.trouble else { return read(conn, reply) };
         let said = Said::of(trouble, &conn.scrubber());
         match said.sqlstate.as_deref() {
-            Some("42P01" | "3F000") if tables == Tables::Read => tables = Tables::LookFor,
-            Some("42501") if system_id == SystemId::Ask => system_id = SystemId::Denied,
+            Some(NO_TABLE | "3F000") if tables == Tables::Read => tables = Tables::LookFor,
+            Some(DENIED) if system_id == SystemId::Ask => system_id = SystemId::Denied,
             _ => return Err(said.before_anything(&conn.tenant, "cannot survey")),
         }
     }

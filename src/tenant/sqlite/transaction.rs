@@ -129,7 +129,14 @@ impl SqliteSession {
             };
         }
         let number = reply.completed - ours + 1;
-        error.failure.statement = u32::try_from(number).ok().filter(|_| number <= transaction.statements.len());
+        let checks = usize::from(transaction.foreign_keys == ForeignKeys::Checked);
+        let before_guard = transaction.statements.len() + checks + transaction.after.len();
+        if number <= transaction.statements.len() {
+            error.failure.statement = u32::try_from(number).ok();
+        } else if number > before_guard && said.is_plain_error() {
+            // The table that the row was in has been made in this very transaction, and is gone with it.
+            return Err(self.broken());
+        }
         Err(error)
     }
 
