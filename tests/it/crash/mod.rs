@@ -8,6 +8,7 @@ mod fleet;
 mod home;
 mod judge;
 mod judged;
+mod mariadb;
 mod release;
 mod running;
 mod server;
