@@ -180,7 +180,8 @@ impl Stepwise for Model {
     async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError> {
         let Touches::Objects(objects) = facts.touches.clone() else { panic!("the model's statements are understood") };
         self.act(|world| {
-            let text = objects.iter().map(|of| format!("{} {}", of.name, world.made.contains(&of.name))).collect();
+            let of = |object: &Object| format!("{} {}", object.name, world.made.contains(&object.name));
+            let text = objects.iter().map(of).collect::<Vec<_>>().join(", ");
             Ok(Print { text, proves: true })
         })
     }
