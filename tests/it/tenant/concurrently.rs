@@ -518,28 +518,34 @@ async fn what_a_script_sets_holds_for_its_own_statements_and_keeps_us_from_none_
     admin
         .execute_all(&format!(
             "CREATE ROLE {role}; GRANT {role} TO app; CREATE SCHEMA side AUTHORIZATION {role}; SET ROLE {role};
-             CREATE TABLE side.t (a int, b text)"
+             CREATE TABLE side.t (a int, b text); RESET ROLE"
         ))
         .await;
-    let own = "INSERT INTO t SELECT 1, current_user || ' ' || current_setting('search_path') || ' ' || current_setting('synchronous_commit')";
-    let script = Script::up(
-        &it,
-        &format!(
-            "SET ROLE {role}; SET search_path = side; SET synchronous_commit = off; {own};
-             CREATE INDEX CONCURRENTLY i ON t (a); {own}; DROP INDEX CONCURRENTLY i; {own};
-             SET default_transaction_read_only = on; VACUUM t"
-        ),
-    );
-    let unit = Unit { fence: FenceState::Done, ..script.unit };
-    let script = Script { unit, ..script };
-    let mut session = it.open(1).await;
-    assert_eq!(carry_on(&mut *session, &script).await.unwrap(), Applied::Now);
-    let as_set = format!("SELECT count(*) FROM side.t WHERE b = '{role} side off'");
-    assert_eq!(admin.text(&format!("SELECT ({as_set})::text")).await, "3");
-    // And the next step finds nothing of it.
-    session.apply(&it.up("2", &["CREATE TABLE who AS SELECT current_user::text AS name"])).await.unwrap();
-    assert_eq!(it.number("SELECT count(*) FROM who WHERE name = 'app'").await, 1);
-    assert_eq!(it.survey().await.in_force.len(), 2);
+    let as_superuser = conn_to("acme", &it.db().superuser_url, None).await;
+    // A role that one may act as, and a login that one may take on.
+    for (at, (conn, become_it)) in
+        [(&it.conn, "SET ROLE"), (&as_superuser, "SET SESSION AUTHORIZATION")].into_iter().enumerate()
+    {
+        let (epoch, version) = (10 * at as u64 + 1, format!("v{at}"));
+        let own = "INSERT INTO t SELECT 1, current_user || ' ' || current_setting('search_path')";
+        let script = format!(
+            "{become_it} {role}; SET search_path = side; SET synchronous_commit = off; {own};
+             CREATE INDEX CONCURRENTLY i ON t (a); {own}; DROP INDEX CONCURRENTLY i; {own}; VACUUM t"
+        );
+        let unit = Unit { sets_session: SetsSession::Yes, ..it.up(&version, &[]) };
+        let script = Script { unit, strides: strides(&script) };
+        let mut session = open(conn, &it.opening(epoch)).await.unwrap();
+        assert_eq!(carry_on(&mut *session, &script).await.unwrap(), Applied::Now, "{become_it}");
+        let as_set = format!("SELECT count(*)::text FROM side.t WHERE b = '{role} side'");
+        assert_eq!(admin.text(&as_set).await, (3 * (at + 1)).to_string());
+        // And the next step finds nothing of it.
+        let next = format!("CREATE TABLE who_{at} AS SELECT current_user::text AS name");
+        session.apply(&it.up(&format!("next {at}"), &[&next])).await.unwrap();
+        let who = admin.text(&format!("SELECT name FROM who_{at}")).await;
+        assert_eq!(who, if at == 0 { "app" } else { "postgres" });
+        session.close().await;
+    }
+    assert_eq!(it.survey().await.in_force.len(), 4);
 }
 
 #[tokio::test]
