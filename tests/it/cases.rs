@@ -76,6 +76,7 @@ cases! {
     duplicate_tenant
     duplicate_version
     empty_folder
+    halfway_refused
     init
     irreversible_and_then_a_failure
     json
@@ -87,14 +88,11 @@ cases! {
     lost_log_after_the_end
     missing_folder
     missing_undo
-    mysql_tenant
     no_ledger_where_nothing_was_done
     no_place
     no_project
     no_tenants
     not_a_log
-    not_transactional
-    not_transactional_on_postgres
     older_release
     only_an_unknown_tenant
     only_some_tenants
@@ -120,6 +118,7 @@ cases! {
     select_by_label
     select_nobody
     status
+    stepwise
     stuck_and_resolved_as_applied
     stuck_and_resolved_as_undone
     stuck_and_retried

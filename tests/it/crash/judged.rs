@@ -1,6 +1,7 @@
 //! The judge is judged: each thing that it looks for, done by hand to a fleet that is as it should be, is found.
 
-use super::fleet::{Engine, Template, Way};
+use super::fleet::{Template, Way};
+use super::home::Home;
 use super::judge::Undisturbed;
 
 /// What is done to which file, and what is said of it.
@@ -27,7 +28,7 @@ const HARMS: [(&str, &str, &str); 9] = [
 
 #[tokio::test]
 async fn the_judge_finds_what_is_wrong() {
-    let template = Template::new(Engine::Sqlite, Way::Unwind, 1).await;
+    let template = Template::new(Home::Files, Way::Unwind, 1, "judged").await;
     let undisturbed = Undisturbed::run(&template).await;
     let fleet = template.copy("n").await;
     fleet.run(&["deploy"]).ends_with(3);

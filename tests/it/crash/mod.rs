@@ -5,14 +5,18 @@
 //! compared with where the undisturbed run ended, by SQL that is not Windlass' own.
 
 mod fleet;
+mod home;
 mod judge;
 mod judged;
+mod mariadb;
+mod release;
 mod running;
 mod server;
 mod signals;
 mod sweep;
 
-use fleet::{Engine, Way};
+use fleet::Way;
+use home::Engine;
 use sweep::{Chosen, sweep};
 
 use crate::support::postgres::Admin;
@@ -59,4 +63,26 @@ fn deploys_of_many_tenants_at_a_time_that_are_killed_complete_or_lower_everyone(
 fn a_rollback_that_is_killed_takes_everyone_back() {
     sweep(Engine::Sqlite, Way::Rollback, 1, Chosen::FirstMiddleLast);
     sweep(Engine::Postgres, Way::Rollback, 4, Chosen::Drawn(15));
+}
+
+#[test]
+fn a_deploy_killed_at_any_point_completes_on_mariadb() {
+    sweep(Engine::MariaDb, Way::Forward, 1, Chosen::FirstMiddleLast);
+}
+
+#[test]
+fn an_unwind_killed_at_any_point_lowers_everyone_on_mariadb() {
+    sweep(Engine::MariaDb, Way::Unwind, 1, Chosen::FirstMiddleLast);
+}
+
+#[test]
+fn deploys_of_many_mariadb_tenants_at_a_time_that_are_killed_complete_or_lower_everyone() {
+    for way in [Way::Forward, Way::Unwind] {
+        sweep(Engine::MariaDb, way, 4, Chosen::Drawn(25));
+    }
+}
+
+#[test]
+fn a_rollback_that_is_killed_takes_everyone_back_on_mariadb() {
+    sweep(Engine::MariaDb, Way::Rollback, 1, Chosen::FirstMiddleLast);
 }

@@ -6,6 +6,7 @@
 use std::io::Write as _;
 
 use super::fleet::{ACT, Fleet, Gate, Template, UNDO, Way};
+use super::home::Home;
 use super::judge::Undisturbed;
 use super::running::{Running, until};
 use crate::support::oracle;
@@ -43,25 +44,26 @@ impl Moment {
 
 /// A server of this module's own: it is killed.
 async fn template(server: &PrivatePostgres, way: Way, name: &str) -> (Template, Undisturbed) {
-    let template = Template::on(Some(server.port()), way, 1, name).await;
+    let template = Template::new(Home::Postgres(server.port()), way, 1, name).await;
     let undisturbed = Undisturbed::run(&template).await;
     (template, undisturbed)
 }
 
 /// Retries for as long as a loaded machine may take to bring a server up.
-const PATIENT: &str = r#"retry = { attempts = 100, first = "200ms", factor = 1.0, max = "200ms" }"#;
+pub(super) const PATIENT: &str = r#"retry = { attempts = 100, first = "200ms", factor = 1.0, max = "200ms" }"#;
 /// Hardly any.
 const IMPATIENT: &str = r#"retry = { attempts = 2, first = "100ms", factor = 1.0, max = "100ms" }"#;
 
 /// Gives a fleet the workflow `retrying`: the usual one with other retries.
-fn retrying(fleet: &Fleet, retry: &str) {
+pub(super) fn retrying(fleet: &Fleet, retry: &str) {
     let workflow = include_str!("../../../workflows/all-or-nothing.toml");
     let usual = workflow.lines().find(|line| line.starts_with("retry = ")).unwrap();
     let workflow = workflow.replace(usual, retry).replace("all-or-nothing", "retrying");
     fleet.project.write("workflows/retrying.toml", &workflow);
 }
 
-const DEPLOY: [&str; 3] = ["deploy", "--workflow", "retrying"];
+/// A deploy with it.
+pub(super) const DEPLOY: [&str; 3] = ["deploy", "--workflow", "retrying"];
 
 #[tokio::test]
 async fn a_deploy_whose_tenants_server_is_killed_and_comes_back_ends_as_if_it_had_not_been() {

@@ -1,14 +1,14 @@
 //! A deploy stopped from the keyboard, and one that sleeps past its lease.
 
 use super::fleet::{ACT, Fleet, Template, UNDO, Way};
+use super::home::{Engine, Home};
 use super::judge::Undisturbed;
 use super::running::{Running, until};
 use super::{AT_THE_GATE, until_it_waits};
 use crate::support::oracle::{self, Account};
-use crate::support::postgres::shared;
 
 async fn template(way: Way, name: &str) -> (Template, Undisturbed) {
-    let template = Template::on(Some(shared().await.port()), way, 1, name).await;
+    let template = Template::new(Home::of(Engine::Postgres).await, way, 1, name).await;
     let undisturbed = Undisturbed::run(&template).await;
     (template, undisturbed)
 }

@@ -10,8 +10,10 @@ use std::time::Instant;
 
 use windlass::base::crash::Point;
 
-use super::fleet::{Engine, Template, Way};
+use super::fleet::{Template, Way};
+use super::home::{Engine, Home};
 use super::judge::Undisturbed;
+use crate::support::oracle::Account;
 use crate::support::project::Ran;
 
 /// Deploys of one sweep that run side by side. Two sweeps run at a time on two cores.
@@ -61,6 +63,7 @@ struct Tally {
     killed_again_at: BTreeMap<String, usize>,
     not_reached: usize,
     as_undisturbed: usize,
+    stuck: usize,
     faults: Vec<String>,
 }
 
@@ -69,7 +72,7 @@ pub(super) fn sweep(engine: Engine, way: Way, concurrency: usize, chosen: Chosen
     let begun = Instant::now();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (template, undisturbed) = runtime().block_on(async {
-        let template = Template::new(engine, way, concurrency).await;
+        let template = Template::new(Home::of(engine).await, way, concurrency, "sweep").await;
         let undisturbed = Undisturbed::run(&template).await;
         (template, undisturbed)
     });
@@ -170,8 +173,10 @@ async fn run(template: &Template, undisturbed: &Undisturbed, at: usize, case: &C
     if !answered {
         wrong.push(format!("the last process did not end with {}", template.way.exit()));
     }
+    let stuck = Account::read(&fleet.log()).await.statuses.values().any(|status| status == "stuck");
     fleet.remove().await;
     let mut tally = tally.lock().unwrap();
+    tally.stuck += usize::from(stuck);
     tally.killed += usize::from(killed);
     tally.not_reached += usize::from(!killed);
     if let Some(again) = case.again.as_ref().filter(|_| killed_again) {
@@ -204,13 +209,14 @@ fn report(engine: Engine, way: Way, concurrency: usize, cases: &[Case], tally: &
     let _ = writeln!(
         std::io::stderr(),
         "crash points: {what}{side_by_side}: {} points, {} passages, {} killed ({} not reached), {} killed again while resuming, \
-         {} ended as an undisturbed run, {:.0} s",
+         {} ended as an undisturbed run, {} stuck, {:.0} s",
         points.len(),
         cases.len(),
         tally.killed,
         tally.not_reached,
         tally.killed_again,
         tally.as_undisturbed,
+        tally.stuck,
         begun.elapsed().as_secs_f64(),
     );
 }

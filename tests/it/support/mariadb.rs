@@ -102,6 +102,11 @@ impl PrivateMariaDb {
         vec![self.server]
     }
 
+    /// The folder in which a database has its tables' files.
+    pub fn files_of(&self, name: &str) -> PathBuf {
+        self.dir.join("data").join(name)
+    }
+
     /// The socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("mysqld.sock")
@@ -147,21 +152,27 @@ impl PrivateMariaDb {
     }
 
     fn superuser_url(&self, name: &str) -> String {
-        format!("mysql://super:{SUPERUSER_PASSWORD}@127.0.0.1:{}/{name}?ssl-mode=disabled", self.port)
+        superuser_url(self.port, name)
     }
 
-    /// Definitions and rows of a database, as `mariadb-dump` writes them, without the tables in `ignored`. Two dumps of the same
-    /// content are the same, byte for byte.
+    /// As [`dump_at`], of a database of this server.
     pub fn dump(&self, name: &str, ignored: &[&str]) -> String {
-        let mut dump = Command::new(program("mariadb-dump"));
-        dump.args(["--no-defaults", "--user=super", "--host=127.0.0.1", "--skip-ssl"]);
-        dump.args(["--routines", "--events", "--triggers", "--order-by-primary", "--skip-dump-date", "--hex-blob"]);
-        dump.arg(format!("--port={}", self.port)).env("MYSQL_PWD", SUPERUSER_PASSWORD);
-        dump.args(ignored.iter().map(|table| format!("--ignore-table={name}.{table}"))).arg(name);
-        let said = dump.output().unwrap();
-        assert!(said.status.success(), "mariadb-dump failed: {}", String::from_utf8_lossy(&said.stderr));
-        String::from_utf8(said.stdout).unwrap()
+        dump_at(self.port, name, ignored)
     }
+}
+
+/// Definitions and rows of a database of the server at a port, as `mariadb-dump` writes them, without the tables in `ignored`. Two
+/// dumps of the same content are the same, byte for byte, whatever the names of the databases.
+pub fn dump_at(port: u16, name: &str, ignored: &[&str]) -> String {
+    let mut dump = Command::new(program("mariadb-dump"));
+    dump.args(["--no-defaults", "--user=super", "--host=127.0.0.1", "--skip-ssl"]);
+    dump.args(["--routines", "--events", "--triggers", "--order-by-primary", "--hex-blob"]);
+    dump.args(["--skip-comments", "--skip-dump-date"]);
+    dump.arg(format!("--port={port}")).env("MYSQL_PWD", SUPERUSER_PASSWORD);
+    dump.args(ignored.iter().map(|table| format!("--ignore-table={name}.{table}"))).arg(name);
+    let said = dump.output().unwrap();
+    assert!(said.status.success(), "mariadb-dump failed: {}", String::from_utf8_lossy(&said.stderr));
+    String::from_utf8(said.stdout).unwrap()
 }
 
 impl Drop for PrivateMariaDb {
@@ -177,10 +188,19 @@ pub fn plain(url: &str) -> MySqlConnectOptions {
     options.pipes_as_concat(false).no_engine_substitution(false).timezone(None)
 }
 
+fn superuser_url(port: u16, name: &str) -> String {
+    format!("mysql://super:{SUPERUSER_PASSWORD}@127.0.0.1:{port}/{name}?ssl-mode=disabled")
+}
+
 /// A connection, for whatever a test wants to ask.
 pub struct Admin(pub MySqlConnection);
 
 impl Admin {
+    /// The superuser's connection to a database of the server at a port, or to none where its name is empty.
+    pub async fn at(port: u16, name: &str) -> Self {
+        Self(plain(&superuser_url(port, name)).connect().await.unwrap())
+    }
+
     /// The superuser's connection to a database.
     pub async fn to(db: &Db) -> Self {
         Self(plain(&db.superuser_url).connect().await.unwrap())
@@ -194,6 +214,11 @@ impl Admin {
     /// The one text that a query gives.
     pub async fn text(&mut self, sql: &str) -> String {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.0).await.unwrap()
+    }
+
+    /// The texts that a query gives.
+    pub async fn texts(&mut self, sql: &str) -> Vec<String> {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.0).await.unwrap()
     }
 
     /// The one number that a query gives.

@@ -12,6 +12,8 @@ use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _, SqliteConnection};
 
+use super::mariadb;
+
 /// Everything in a fleet that a deploy may change: by tenant, one line for each object, row and migration in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sight(pub BTreeMap<String, Vec<String>>);
@@ -53,8 +55,8 @@ pub async fn of_sqlite(file: &Path) -> Vec<String> {
         let rows = format!("SELECT {} FROM \"{table}\" ORDER BY 1", cells.join(" || ', ' || "));
         lines.extend(column(&mut connection, &rows).await.into_iter().map(|row| format!("row of {table}: {row}")));
     }
-    let ledger =
-        "SELECT effect || ' ' || version || ' ' || name || ' ' || digest FROM windlass_ledger ORDER BY position";
+    let ledger = "SELECT effect || ' ' || deploy_id || '/' || step_id || ' ' || version || ' ' || name || ' ' || digest
+                  FROM windlass_ledger ORDER BY position";
     lines.extend(in_force(column(&mut connection, ledger).await));
     connection.close().await.unwrap();
     lines
@@ -85,25 +87,49 @@ pub async fn of_postgres(url: &str) -> Vec<String> {
         let rows = texts(&mut connection, &format!("SELECT t::text FROM \"{table}\" t ORDER BY 1")).await;
         lines.extend(rows.into_iter().map(|row| format!("row of {table}: {row}")));
     }
-    let ledger =
-        "SELECT effect || ' ' || version || ' ' || name || ' ' || digest FROM windlass_ledger ORDER BY position";
+    let ledger = "SELECT effect || ' ' || deploy_id || '/' || step_id || ' ' || version || ' ' || name || ' ' || digest
+                  FROM windlass_ledger ORDER BY position";
     lines.extend(in_force(texts(&mut connection, ledger).await));
     connection.close().await.unwrap();
     lines
 }
 
+/// What a MariaDB tenant holds: every line that `mariadb-dump` writes of it, and the statements that were begun and left in doubt.
+pub async fn of_mariadb(port: u16, database: &str) -> Vec<String> {
+    let mut lines: Vec<String> = dump_of_mariadb(port, database).lines().map(str::to_owned).collect();
+    let mut admin = mariadb::Admin::at(port, database).await;
+    lines.extend(
+        admin
+            .texts("SELECT CONCAT_WS(' ', 'in doubt:', step_id, half, number) FROM windlass_statement WHERE state <> 'done'")
+            .await,
+    );
+    let ledger = "SELECT CONCAT_WS(' ', effect, CONCAT(deploy_id, '/', step_id), version, name, digest) FROM windlass_ledger \
+                  ORDER BY position";
+    lines.extend(in_force(admin.texts(ledger).await));
+    lines
+}
+
+/// Definitions and rows of a MariaDB tenant, without Windlass's own tables.
+pub fn dump_of_mariadb(port: u16, database: &str) -> String {
+    mariadb::dump_at(port, database, &["windlass_fence", "windlass_ledger", "windlass_statement"])
+}
+
 /// Folds a ledger: what was applied and not reverted since. Applying what is in force, or reverting what is not, is an effect had
-/// twice.
+/// twice; but a step that was given up in its middle, as its tombstone says, has a part to be reverted.
 fn in_force(ledger: Vec<String>) -> Vec<String> {
-    let mut in_force: Vec<String> = Vec::new();
+    let (mut in_force, mut given_up) = (Vec::<String>::new(), Vec::<String>::new());
     for row in ledger {
-        let (effect, migration) = row.split_once(' ').unwrap();
-        let at = in_force.iter().position(|of| of == migration);
-        match (effect, at) {
-            ("apply", None) => in_force.push(migration.to_owned()),
-            ("revert", Some(at)) => drop(in_force.remove(at)),
-            ("void", _) => {}
-            _ => panic!("the ledger says {effect} of {migration}, with {in_force:?} in force"),
+        let mut words = row.splitn(3, ' ');
+        let mut word = || words.next().unwrap().to_owned();
+        let (effect, step, migration) = (word(), word(), word());
+        let at = in_force.iter().position(|of| *of == migration);
+        let part = given_up.iter().position(|of| *of == step);
+        match (effect.as_str(), at, part) {
+            ("apply", None, None) => in_force.push(migration),
+            ("revert", Some(at), None) => drop(in_force.remove(at)),
+            ("revert", None, Some(part)) => drop(given_up.remove(part)),
+            ("void", ..) => given_up.push(step),
+            _ => panic!("the ledger says {effect} of {migration} in {step}, with {in_force:?} in force"),
         }
     }
     in_force.into_iter().map(|migration| format!("in force: {migration}")).collect()
