@@ -180,8 +180,9 @@ impl Stepwise for Model {
     async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError> {
         let Touches::Objects(objects) = facts.touches.clone() else { panic!("the model's statements are understood") };
         self.act(|world| {
-            let text = objects.iter().map(|of| format!("{} {}", of.name, world.made.contains(&of.name))).collect();
-            Ok(Print { text, proves: true })
+            let shown: Vec<String> =
+                objects.iter().map(|of| format!("{} {}", of.name, world.made.contains(&of.name))).collect();
+            Ok(Print { text: shown.concat(), proves: true })
         })
     }
 

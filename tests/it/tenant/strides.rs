@@ -65,7 +65,7 @@ pub async fn an_intent_is_found_by_the_next_worker_who_settles_it(it: &Subject) 
     assert_eq!(later.begun(&key).await.unwrap(), [row(1, State::Intent, before, "", 1)]);
     later.settle(&key, 1, "after").await.unwrap();
     let done = row(1, State::Done, before, "after", 2);
-    assert_eq!(later.begun(&key).await.unwrap(), [done.clone()]);
+    assert_eq!(later.begun(&key).await.unwrap(), std::slice::from_ref(&done));
     assert_eq!(it.open(3).await.begun(&key).await.unwrap(), [done]);
     let other = it.key("migrate:1", Half::Undo);
     assert_eq!(it.open(4).await.begun(&other).await.unwrap(), []);
