@@ -123,6 +123,7 @@ impl Stepwise for MySession {
     }
 
     async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
+        self.ready().await?;
         self.may_set(statement);
         self.ask(statement).await.map(drop).map_err(|said| self.error(&said))
     }

@@ -257,11 +257,13 @@ pub(super) const OURSELVES: [&str; 4] = [
 /// Before [`OURSELVES`]: remembers what it changes.
 pub(super) const REMEMBER: &str = "SELECT pg_catalog.set_config('windlass.login', pg_catalog.current_setting('session_authorization'), true), \
      pg_catalog.set_config('windlass.role', pg_catalog.current_setting('role'), true), \
-     pg_catalog.set_config('windlass.path', pg_catalog.current_setting('search_path'), true)";
+     pg_catalog.set_config('windlass.path', pg_catalog.current_setting('search_path'), true), \
+     pg_catalog.set_config('windlass.waits', pg_catalog.current_setting('synchronous_commit'), true)";
 
 /// Gives it back, in the same transaction. The role comes last: changing the login takes it away.
 pub(super) const GIVE_BACK: &str = "SELECT set_config('session_authorization', current_setting('windlass.login'), true), \
      set_config('role', current_setting('windlass.role'), true), \
+     set_config('synchronous_commit', current_setting('windlass.waits'), true), \
      set_config('search_path', current_setting('windlass.path'), true)";
 
 /// Ends a failed transaction, and tells whether there was one: AND CHAIN is refused (25P01) where the text has ended it.

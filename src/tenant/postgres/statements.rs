@@ -111,6 +111,7 @@ impl Stepwise for PgSession {
     }
 
     async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
+        self.ready().await?;
         self.say_alone(statement.to_owned()).await
     }
 

@@ -3,6 +3,7 @@
 
 mod doubt;
 mod killed;
+mod settings;
 mod steps;
 
 use sqlx::{AssertSqlSafe, PgConnection};
