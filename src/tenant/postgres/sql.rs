@@ -280,11 +280,8 @@ pub(super) fn tombstone(names: &Names, opening: &Opening, position: u64, key: &L
         effect: Effect::Void,
         epoch: opening.epoch,
     };
-    format!(
-        "BEGIN;\n{} ON CONFLICT (deploy_id, step_id, half) DO NOTHING;\nCOMMIT;\n{}",
-        insert_row(names, opening, &row),
-        ledger_row(names, key)
-    )
+    let insert = insert_row(names, opening, &row);
+    format!("{insert} ON CONFLICT (deploy_id, step_id, half) DO NOTHING;\n{}", ledger_row(names, key))
 }
 
 /// Whether a text of ours may write.
