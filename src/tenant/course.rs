@@ -8,7 +8,7 @@
 //! | — | no row | not begun |
 //! | the print is taken, the intent is committed | an intent | the print is as it was: not run, the row goes |
 //! | the statement is sent | an intent | as before, or changed: it ran to its end; or a known middle, which is cleared |
-//! | the outcome is committed | a row that says done | never run again |
+//! | the next stride's row is committed | an intent, and a row behind it | a stride is begun only once the one before is in effect: done |
 //! | statements and outcome in one transaction | no row, or one that says done | as it says |
 //! | the ledger row is committed, with the last outcome | the ledger row | the step is over |
 //!
@@ -21,9 +21,9 @@
 
 use super::error::{Outcome, SessionError};
 use super::session::{Applied, LedgerKey, Probe, Session, SetsSession, Unit};
-use super::stepwise::{Begun, Mend, Mended, State, Stride, Written};
+use super::stepwise::{Begun, Mend, Mended, Outcomes, State, Stride, Written};
 use crate::base::Code;
-use crate::release::stepwise::{Commit, Lives, Middle, Repeat, Shown};
+use crate::release::stepwise::{Commit, Lives, Middle, Repeat, Shown, Touches};
 use crate::saga::event::Half;
 use crate::saga::failure::{ErrorClass, Failure};
 
@@ -124,11 +124,17 @@ pub async fn take_back(
     }
     let done = settled(session, act, Under::ItsOwn).await.map_err(unsure)?;
     if usize::try_from(done).is_ok_and(|done| done == act.strides.len()) {
-        session.finish(act.unit, None).await?;
+        session.finish(act.unit, Outcomes::Due).await?;
         return Ok(TakenBack::Whole);
     }
     let count = usize::try_from(done).unwrap_or(usize::MAX);
     let rows = session.begun(&act.unit.key).await.map_err(unsure)?;
+    // Once an undo has run, no print says any more that its statement had.
+    for stride in act.strides.iter().take(count) {
+        if rows.iter().any(|row| row.number == stride.number && row.state == State::Intent) {
+            session.settle(&act.unit.key, stride.number, "").await.map_err(unsure)?;
+        }
+    }
     let changed_nothing = |number| rows.iter().any(|row| row.number == number && found_nothing_to_do(row));
     let (mut strides, mut under) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for (at, (stride, undo)) in act.strides.iter().zip(undos).enumerate().take(count).rev() {
@@ -199,7 +205,6 @@ async fn go(
     if !left.is_empty() && matches!(under, Under::ItsOwn) {
         again(session, course, begun).await.map_err(|error| halted(error, done))?;
     }
-    let mut open = None;
     let mut set: &[&str] = &[];
     for (at, stride) in left.iter().enumerate() {
         if let Under::Given(given) = under {
@@ -211,35 +216,39 @@ async fn go(
             Commit::WithLedger => with_outcome(session, course, stride).await.map_err(|error| halted(error, done))?,
             Commit::ByItself => {
                 by_itself(session, course, stride).await.map_err(|error| halted(error, done))?;
-                // The outcome of the last one goes with the ledger row.
-                if at + 1 == left.len() {
-                    open = Some((stride.number, ""));
-                } else {
-                    let after = shown_unchanged(session, course, stride).await.map_err(unsure)?;
+                let last = at + 1 == left.len();
+                if !last && let Some(after) = outcome_now(session, course, stride).await.map_err(unsure)? {
                     session.settle(&course.unit.key, stride.number, &after).await.map_err(unsure)?;
                 }
             }
         }
         done += 1;
     }
-    session.finish(course.unit, open).await.map_err(|error| halted(error, done))
+    let outcomes = if course.strides.is_empty() { Outcomes::Written } else { Outcomes::Due };
+    session.finish(course.unit, outcomes).await.map_err(|error| halted(error, done))
 }
 
-/// The print of what a stride left exactly as it was, where that can be seen; empty where it did something. Asked only of one that
-/// may be repeated: of the others it is known that they do something, or fail.
-async fn shown_unchanged(
+/// The outcome of a stride that is to be written before the next one begins, with the print that belongs to it.
+///
+/// Of most there is none to write: that the next one was begun says it, and should that be forgotten because it had no effect, the
+/// print says it. Of those that no print shows it is written at once; and of one that left everything as it was, which the print
+/// says too, so that it is never taken back. That is asked only of one that may be repeated: the others do something, or fail.
+async fn outcome_now(
     session: &mut dyn Session,
     course: &Course<'_>,
     stride: &Stride,
-) -> Result<String, SessionError> {
+) -> Result<Option<String>, SessionError> {
     let facts = &stride.facts;
-    if course.unit.key.half == Half::Undo || facts.repeat == Repeat::Harmful || facts.shown == Shown::Nowhere {
-        return Ok(String::new());
+    if facts.shown != Shown::Definition || facts.middle != Middle::None {
+        return Ok(Some(String::new()));
+    }
+    if course.unit.key.half == Half::Undo || facts.repeat == Repeat::Harmful {
+        return Ok(None);
     }
     let now = session.print(facts).await?;
     let rows = session.begun(&course.unit.key).await?;
     let same = now.proves && rows.iter().any(|row| row.number == stride.number && row.before == now.text);
-    Ok(if same { now.text } else { String::new() })
+    Ok(same.then_some(now.text))
 }
 
 /// Brings a session in which `set` was said to where `wanted` was.
@@ -377,7 +386,9 @@ async fn settled(session: &mut dyn Session, course: &Course<'_>, under: Under<'_
     let mut done = 0;
     for (at, stride) in course.strides.iter().enumerate() {
         let Some(row) = begun.iter().find(|row| row.number == stride.number) else { break };
-        if row.state == State::Done {
+        let behind = course.strides.get(at + 1..).unwrap_or_default();
+        let followed = begun.iter().any(|row| behind.iter().any(|stride| stride.number == row.number));
+        if row.state == State::Done || followed {
             done += 1;
             continue;
         }
@@ -437,6 +448,13 @@ async fn took_effect(
     let mut seen = "no definition shows whether it ran".to_owned();
     if facts.shown != Shown::Nowhere {
         let now = session.print(facts).await?;
+        if now.text != row.before && facts.touches == Touches::Unknown {
+            let seen = format!(
+                "a definition has changed since, and it cannot be told by whom: before {}, now {}",
+                row.before, now.text
+            );
+            return Err(in_doubt(session, course, stride, &seen));
+        }
         if now.text != row.before {
             session.settle(key, stride.number, &now.text).await?;
             return Ok(true);

@@ -11,6 +11,7 @@ use super::transaction::{Evidence, Transacted, Transaction};
 use super::wire::{Reply, Trouble, Wire};
 use crate::base::crash;
 use crate::base::{Digest, TenantId, Timestamp};
+use crate::saga::event::Half;
 use crate::tenant::act::{CHECK_ROWS_MAX, answer, points};
 use crate::tenant::conn::{Conn, Scrubber};
 use crate::tenant::error::{Outcome, SessionError};
@@ -230,7 +231,9 @@ impl MySession {
     /// Asks a query in a transaction that cannot write.
     /// Whether a step of this deploy stopped in its middle.
     fn holds_part(&self) -> bool {
-        self.strides.acts().any(|key| self.ledger.probe(key) == Probe::NotApplied)
+        let in_effect = |key: &LedgerKey| matches!(self.ledger.probe(key), Probe::Applied(_));
+        // One that was given up is there until its undo is in.
+        self.strides.acts().any(|act| !in_effect(act) && !in_effect(&LedgerKey { half: Half::Undo, ..act.clone() }))
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<Cells>, Trouble> {

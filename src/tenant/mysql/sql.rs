@@ -327,6 +327,16 @@ pub(super) fn settle_statement(names: &Names, opening: &Opening, key: &LedgerKey
     )
 }
 
+/// Says that all statements of a step that were begun have taken effect.
+pub(super) fn settle_all(names: &Names, opening: &Opening, key: &LedgerKey) -> String {
+    format!(
+        "UPDATE {} SET state = 'done', epoch = {}, at = UTC_TIMESTAMP(3) WHERE {} AND state = 'intent'",
+        names.statement,
+        opening.epoch,
+        key_is(key),
+    )
+}
+
 /// Takes out the row of a statement that has not taken effect, or whose effect is no more.
 pub(super) fn forget_statement(names: &Names, key: &LedgerKey, number: u32) -> String {
     format!("DELETE FROM {} WHERE {}", names.statement, statement_is(key, number))

@@ -28,7 +28,7 @@ use crate::tenant::error::SessionError;
 use crate::tenant::ledger::half_of;
 use crate::tenant::reply::Tagged;
 use crate::tenant::session::{Applied, LedgerKey, Unit};
-use crate::tenant::stepwise::{Begun, Mend, Mended, Print, State, Stepwise, Written};
+use crate::tenant::stepwise::{Begun, Mend, Mended, Outcomes, Print, State, Stepwise, Written};
 
 #[async_trait]
 impl Stepwise for MySession {
@@ -128,15 +128,15 @@ impl Stepwise for MySession {
         self.ask(statement).await.map(drop).map_err(|said| self.error(&said))
     }
 
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
         self.commit_by_itself().await?;
-        let outcome =
-            last.map(|(number, after)| sql::settle_statement(self.names(), self.opening(), &unit.key, number, after));
-        let applied = self.run(unit, outcome.into_iter().collect()).await?;
-        if let Some((number, after)) = last {
-            let epoch = self.opening().epoch;
-            self.strides_mut().done(&unit.key, number, after, epoch);
-        }
+        let due = match outcomes {
+            Outcomes::Due => vec![sql::settle_all(self.names(), self.opening(), &unit.key)],
+            Outcomes::Written => Vec::new(),
+        };
+        let applied = self.run(unit, due).await?;
+        let epoch = self.opening().epoch;
+        self.strides_mut().all_done(&unit.key, epoch);
         Ok(applied)
     }
 
@@ -224,6 +224,13 @@ impl Strides {
     fn done(&mut self, key: &LedgerKey, number: u32, after: &str, epoch: Epoch) {
         if let Some(row) = self.0.get_mut(key).and_then(|of| of.get_mut(&number)) {
             (row.state, row.after, row.epoch) = (State::Done, after.to_owned(), epoch);
+        }
+    }
+
+    fn all_done(&mut self, key: &LedgerKey, epoch: Epoch) {
+        let rows = self.0.get_mut(key).into_iter().flat_map(BTreeMap::values_mut);
+        for row in rows.filter(|row| row.state == State::Intent) {
+            (row.state, row.epoch) = (State::Done, epoch);
         }
     }
 

@@ -381,6 +381,16 @@ WHERE {} AND state = 'intent' RETURNING number::text AS windlass_settled",
     )
 }
 
+/// Says that all statements of a step that were begun have taken effect.
+pub(super) fn settle_all(names: &Names, opening: &Opening, key: &LedgerKey) -> String {
+    format!(
+        "UPDATE {} SET state = 'done', epoch = {}, at = clock_timestamp() WHERE {} AND state = 'intent'",
+        names.statement,
+        opening.epoch,
+        key_is(key),
+    )
+}
+
 /// Takes out the row of a statement that has not taken effect.
 pub(super) fn forget_statement(names: &Names, key: &LedgerKey, number: u32) -> String {
     format!("DELETE FROM {} WHERE {}", names.statement, statement_is(key, number))
