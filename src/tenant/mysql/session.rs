@@ -137,9 +137,13 @@ impl MySession {
         self.set = forget;
     }
 
-    /// What a statement may have changed is asked for again.
-    pub(super) fn forget_tables(&mut self) {
-        self.kept = None;
+    /// What a statement may have changed is asked for again: asking opens every table of the tenant. Where all are InnoDB's, a plain
+    /// definition makes no other unless it says so.
+    pub(super) fn forget_tables(&mut self, plain: bool, statement: &str) {
+        let names_engine = statement.to_ascii_lowercase().contains("engine");
+        if !plain || names_engine || self.kept.as_ref().is_some_and(|kept| !kept.is_empty()) {
+            self.kept = None;
+        }
     }
 
     pub(super) fn error(&self, said: &Said) -> SessionError {

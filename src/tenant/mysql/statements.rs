@@ -57,9 +57,11 @@ impl Stepwise for MySession {
 
     async fn run_alone(&mut self, half: Half, statement: &str) -> Result<(), SessionError> {
         self.refuse_what_is_not_read(&[statement.to_owned()])?;
-        // It may make a table, or change its engine.
-        self.forget_tables();
-        self.may_set(statement);
+        let plain = is_plain(statement);
+        self.forget_tables(plain, statement);
+        if !plain {
+            self.forget_settings(true);
+        }
         let [before, inside, after] = points(half);
         crash::point(before);
         let trouble = match self.wire() {
@@ -124,7 +126,7 @@ impl Stepwise for MySession {
 
     async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
         self.ready().await?;
-        self.may_set(statement);
+        self.forget_settings(true);
         self.ask(statement).await.map(drop).map_err(|said| self.error(&said))
     }
 
@@ -166,15 +168,6 @@ impl MySession {
         Ok(())
     }
 
-    /// A statement that runs by itself may set anything, but for the plain definitions.
-    fn may_set(&mut self, statement: &str) {
-        const PLAIN: [&str; 5] = ["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"];
-        let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-        if !PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain)) {
-            self.forget_settings(true);
-        }
-    }
-
     async fn change(&mut self, sql: String) -> Result<(Reply, u64), SessionError> {
         match self.wire() {
             Some(wire) => Ok(wire.change(sql).await),
@@ -195,6 +188,13 @@ impl MySession {
         let message = "windlass_statement does not hold what was written to it; nothing was done";
         SessionError::no_effect(&self.opening().tenant, ErrorClass::Permanent, Code::LedgerDamaged, message)
     }
+}
+
+/// A statement that runs by itself may set anything in its session, but for the plain definitions.
+fn is_plain(statement: &str) -> bool {
+    const PLAIN: [&str; 5] = ["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"];
+    let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain))
 }
 
 /// The strides of a deploy that were begun: read at the opening, then kept up by the only writer there is.
