@@ -55,5 +55,5 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 fn unusable(message: String) -> Failure {
-    Failure::new(Code::KeyUnusable, message, "windlass audit keygen FILE makes a key, and prints the public one")
+    Failure::new(Code::KeyUnusable, message, "windlass audit keygen FILE")
 }
