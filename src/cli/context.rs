@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Selection;
+use super::keys::signing_key;
 use super::output::{Failure, Output};
 use crate::base::limits::TENANTS_PAGE;
-use crate::base::{Code, Coded as _, DeployId, SystemClock, TenantId};
+use crate::base::{Code, Coded as _, DeployId, SigningKey, SystemClock, TenantId};
 use crate::config::workflows::Found;
 use crate::config::{Config, OutOfOrder, Survey};
 use crate::engine::{self, RealGateway, Request, SurveyMode, Word, host, this_worker};
@@ -112,6 +113,8 @@ impl Context {
     /// A deploy to be prepared.
     pub(super) async fn request(&self, selection: &Selection, disowned: &[DeployId]) -> Result<Request, Failure> {
         let Found { workflow, text, .. } = self.ready_workflow(selection.workflow.as_deref())?;
+        // A deploy that cannot be signed at its end is not begun.
+        self.signer()?;
         Ok(Request {
             fleet: self.config.name.clone(),
             release: self.release()?,
@@ -133,6 +136,11 @@ impl Context {
         })
     }
 
+    /// The key that ends of deploys are signed with, where the configuration names one.
+    pub(super) fn signer(&self) -> Result<Option<Arc<SigningKey>>, Failure> {
+        Ok(self.config.sign_with.as_deref().map(signing_key).transpose()?.map(Arc::new))
+    }
+
     pub(super) fn concurrency(&self) -> usize {
         usize::try_from(self.config.deploy.concurrency).unwrap_or(1)
     }
@@ -145,6 +153,7 @@ impl Context {
         deploy: DeployId,
         statuses: &[TenantStatus],
     ) -> Result<(), Failure> {
+        self.signer()?;
         let (resolver, mut after) = (self.config.resolver(), None);
         loop {
             let query = TenantQuery { statuses: statuses.to_vec(), after, limit: TENANTS_PAGE };

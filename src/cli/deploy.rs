@@ -195,6 +195,9 @@ pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exi
         return Ok(Exit::of(outcome));
     }
     context.refuse_unresolved(&*log, row.id, &claimable(row.summary.direction)).await?;
+    if let Err(error) = engine::resumed(&*log, row.id, &actor(), &this_worker()).await {
+        return Err(on_the_way(&*log, &error, row.id).await);
+    }
     drive(context, &log, row.id, Tells::New).await
 }
 
@@ -214,11 +217,13 @@ pub(super) async fn drive(
     deploy: DeployId,
     tells: Tells,
 ) -> Result<Exit, Failure> {
+    // It was looked for before anything was touched.
+    let signer = context.signer().map_err(Failure::on_the_way)?;
     let (tell, stop) = watch::channel(Stop::Run);
     let (over, is_over) = oneshot::channel();
     let signals = tokio::spawn(listen(tell, context.output.json, is_over));
     let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
-    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings);
+    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings).signing_with(signer);
     let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
     if tells == Tells::New {
         follower.catch_up().await;

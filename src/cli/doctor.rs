@@ -66,6 +66,11 @@ pub(super) async fn doctor(context: &Context) -> Result<Exit, Failure> {
         Ok(found) => Look::good("workflow", format!("{workflow} ({})", found.origin)),
         Err(failure) => Look::failed("workflow", &failure),
     });
+    looks.extend(match context.signer() {
+        Ok(None) => None,
+        Ok(Some(key)) => Some(Look::good("signing key", format!("ends of deploys are signed by {}", key.public()))),
+        Err(failure) => Some(Look::failed("signing key", &failure)),
+    });
     looks.extend(look_at_tenants(context).await);
     let bad = looks.iter().any(|look| look.verdict == Verdict::Bad);
     context.output.answer(&looks, || {

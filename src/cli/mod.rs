@@ -7,7 +7,10 @@ mod context;
 mod demo;
 mod deploy;
 mod doctor;
+mod export;
+mod file;
 mod init;
+mod keys;
 mod operate;
 mod output;
 mod plan;
@@ -19,6 +22,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::audit::AuditCommand;
 use self::context::Context;
 pub use self::output::Exit;
 use self::output::{Failure, Output};
@@ -97,7 +101,7 @@ enum Command {
     Release(ReleaseCommand),
     /// What happened, and whether the log still says so
     #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(AuditCommand),
     /// The shapes that a deploy can have
     #[command(subcommand)]
     Workflow(WorkflowCommand),
@@ -181,8 +185,13 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match cli.command {
+        // These need no project.
         Command::Init => return init::init(output),
         Command::Demo { dir } => return demo::demo(&dir, output).await,
+        Command::Audit(AuditCommand::Keygen { file }) => return keys::keygen(&file, output),
+        Command::Audit(AuditCommand::Verify { export: Some(file), key, .. }) => {
+            return audit::check_export(&file, &key, output).await;
+        }
         _ => {}
     }
     let context = Context::find(cli.config.as_deref(), output)?;

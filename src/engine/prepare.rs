@@ -17,7 +17,7 @@ use crate::fleet::{Engine as Database, Tenant};
 use crate::log::{Blob, Log, LogError, NewDeploy, NewTenant};
 use crate::release::{Dialect, FromTheMiddle, Migration, Release, Undo, review};
 use crate::saga::chain::tenants_digest;
-use crate::saga::event::{Actor, DeployEvent, Previous, TenantEvent, TenantOutcome, Trigger};
+use crate::saga::event::{Actor, DeployEvent, Overrides, Previous, TenantEvent, TenantOutcome, Trigger};
 use crate::saga::plan::{Plan, UndoSource};
 use crate::saga::summary::Place;
 use crate::saga::tenant::TenantState;
@@ -82,6 +82,7 @@ pub struct Prepared {
     pub tenants: Vec<PreparedTenant>,
     pub(super) waves: Vec<u32>,
     pub(super) previous: Option<Previous>,
+    pub(super) overrides: Option<Box<Overrides>>,
     /// Tenants that a rollback passes over although the deploy has changed them: a human decided to leave them as they are.
     pub left_by_hand: Vec<TenantId>,
     /// The release that tenants are on afterwards; none after a rollback, which leads back to whatever was there.
@@ -322,7 +323,7 @@ pub(super) fn freeze(
             Ok(PreparedTenant { tenant, survey: standing.survey, pending, plan, waves, epoch, from: standing.release })
         })
         .collect::<Result<Vec<_>, EngineError>>()?;
-    let Request { fleet, release, workflow, workflow_text, .. } = request;
+    let Request { fleet, release, workflow, workflow_text, disowned, new_databases, .. } = request;
     Ok(Prepared {
         fleet,
         release,
@@ -331,6 +332,7 @@ pub(super) fn freeze(
         tenants,
         waves: counts,
         previous: known.previous,
+        overrides: Overrides::new(disowned, new_databases),
         left_by_hand: Vec::new(),
         arrives_at,
     })
@@ -384,6 +386,7 @@ impl Prepared {
             trigger,
             actor,
             previous: self.previous.map(Box::new),
+            overrides: self.overrides,
         };
         let blobs = [release, workflow].into_iter().chain(plans.into_values()).collect();
         Ok(NewDeploy { id, fleet: self.fleet, created, blobs, tenants, by })

@@ -14,7 +14,7 @@ use super::prepare::dialect;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
-use crate::base::{DeployId, Digest, Epoch, WorkerId};
+use crate::base::{DeployId, Digest, Epoch, SigningKey, WorkerId};
 use crate::fleet::Engine as Database;
 use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
 use crate::release::{Dialect, Release};
@@ -73,6 +73,7 @@ pub struct Engine {
     gateway: Arc<dyn Gateway>,
     worker: WorkerId,
     settings: Settings,
+    signer: Option<Arc<SigningKey>>,
 }
 
 /// What all drivers of one deploy share. Everything in it comes from the log.
@@ -156,7 +157,13 @@ impl Engine {
     /// An engine that writes to `log` as `worker`.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, gateway: Arc<dyn Gateway>, worker: WorkerId, settings: Settings) -> Self {
-        Self { log, gateway, worker, settings }
+        Self { log, gateway, worker, settings, signer: None }
+    }
+
+    /// The same, signing the seal of a deploy that it brings to its end.
+    #[must_use]
+    pub fn signing_with(self, signer: Option<Arc<SigningKey>>) -> Self {
+        Self { signer, ..self }
     }
 
     /// Takes a deploy to its end, or to where a human must decide, or until `stop` says so.
@@ -375,7 +382,9 @@ impl Engine {
         let Some(own) = own else { return Ok(Err("the deploy's stream is longer than it reads")) };
         let tenants: Vec<_> = heads.filter_map(|(tenant, seq, head)| Some((tenant?, seq, head))).collect();
         let root = chain::seal(deploy, own, end, &tenants);
-        Ok(Ok(vec![event, DeployEvent::Sealed { root }]))
+        let signed = chain::signed(self.log.id(), deploy, &root);
+        let signature = self.signer.as_ref().map(|key| Box::new(key.sign(&signed)));
+        Ok(Ok(vec![event, DeployEvent::Sealed { root, signature }]))
     }
 }
 

@@ -11,6 +11,7 @@ mod crash;
 mod docs;
 mod engine;
 mod examples;
+mod export;
 mod full_disk;
 mod log;
 mod postgres;

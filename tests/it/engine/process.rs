@@ -110,7 +110,7 @@ impl Scene {
             let found = self.project.sql(&path, "SELECT n FROM count").await.ok();
             assert_eq!(found, n.map(|n| vec![n.to_string()]), "tenant {at}");
         }
-        let found = audit::verify(&*self.log, self.deploy).await.unwrap();
+        let found = audit::verify(&*self.log, self.deploy, &[]).await.unwrap();
         assert!(found.findings.is_empty(), "{:?}", found.findings);
         assert!(self.log.holders(self.deploy).await.unwrap().is_empty(), "a lease is left");
     }
