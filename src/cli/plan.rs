@@ -158,7 +158,6 @@ mod tests {
             statements: Vec::new(),
             mode: Mode::Transactional,
             undos: Vec::new(),
-            from_the_middle: None,
             quality: UndoQuality::Lossless,
         };
         let of = |from_the_middle| Reviewed {

@@ -174,17 +174,10 @@ impl Coded for EngineError {
             }
             EngineError::NoHalfway { migrations } => {
                 let label = migrations.first().map(|(label, _)| label.as_str()).unwrap_or_default();
-                let accept = "`halfway = \"accept\"` in the workflow's migrate step";
-                Some(match label.strip_prefix(UNDO_OF) {
-                    None => format!(
-                        "write `-- undo: …` under that statement in {label}.up.sql, or make it the last of its file; to run it all the \
-                         same: {accept}"
-                    ),
-                    // The release is as it was when it was deployed, and cannot be changed any more.
-                    Some(_) => {
-                        format!("to run it all the same: {accept}; or write what takes it back as a new migration")
-                    }
-                })
+                Some(format!(
+                    "write `-- undo: …` under that statement in {label}.up.sql, or make it the last of its file; to run it all the same: \
+                     `halfway = \"accept\"` in the workflow's migrate step"
+                ))
             }
             EngineError::LostLog { deploy, .. } => Some(format!(
                 "point [log] at the log that knows it, and: windlass resume {deploy}; or, if that log is gone for good and the \
@@ -198,9 +191,6 @@ impl Coded for EngineError {
         }
     }
 }
-
-/// How an undo is named that a rollback is to run.
-pub(super) const UNDO_OF: &str = "the undo of ";
 
 /// What helps where tenants are refused for this.
 const fn after_refusal(code: Code) -> &'static str {

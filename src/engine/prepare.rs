@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::{EngineError, Refusal, UNDO_OF};
+use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::gone::refuse_gone;
 use super::lost::{self, Seen};
@@ -214,7 +214,7 @@ fn undo_source(migration: &Migration) -> UndoSource {
     }
 }
 
-pub(super) type Standings = Vec<(Tenant, Standing, Vec<Pending>)>;
+type Standings = Vec<(Tenant, Standing, Vec<Pending>)>;
 
 /// Two tenants that are one database would get the release twice: the server itself says who it is.
 fn same_database(tenants: &Standings) -> Vec<Refusal> {
@@ -246,29 +246,25 @@ fn refuse_missing_undo<'a>(request: &Request, pending: impl Iterator<Item = &'a 
     if labels.is_empty() { Ok(()) } else { Err(EngineError::MissingUndo { labels }) }
 }
 
-/// A migration, or in a rollback its undo, that could stop where nothing takes it back would break the workflow's promise on the first
-/// tenant where it does. One whose author said that it is irreversible makes no such promise.
-pub(super) fn refuse_no_halfway(request: &Request, tenants: &Standings) -> Result<(), EngineError> {
+/// A migration that could stop where nothing takes it back would break the workflow's promise on the first tenant where it does. One
+/// whose author said that it is irreversible makes no such promise.
+///
+/// A rollback is not asked: nobody can write an undo of an undo into a release that was deployed, and whoever rolls back does so
+/// because staying is worse. Where its undo stops in a middle that nothing takes back, that tenant is stuck.
+fn refuse_no_halfway(request: &Request, tenants: &Standings) -> Result<(), EngineError> {
     if request.workflow.on_failure.then != Then::Unwind || halfway(&request.workflow)? == Halfway::Accept {
         return Ok(());
     }
-    let mut of: BTreeMap<Dialect, BTreeMap<&str, Change>> = BTreeMap::new();
+    let mut of: BTreeMap<Dialect, BTreeSet<&str>> = BTreeMap::new();
     for (tenant, _, pending) in tenants {
-        let asked = pending.iter().map(|of| (of.version.as_str(), of.change));
-        of.entry(dialect(tenant.target.engine)).or_default().extend(asked);
+        of.entry(dialect(tenant.target.engine)).or_default().extend(pending.iter().map(|of| of.version.as_str()));
     }
     let mut migrations = Vec::new();
     for (dialect, pending) in of {
         for (migration, reviewed) in request.release.migrations.iter().zip(review(&request.release, dialect)?) {
-            let (label, verdict) = match pending.get(migration.version.as_str()) {
-                Some(Change::Apply) if migration.undo != Undo::Irreversible => {
-                    (reviewed.label, reviewed.from_the_middle)
-                }
-                Some(Change::Revert) => (format!("{UNDO_OF}{}", reviewed.label), reviewed.undo.from_the_middle),
-                Some(Change::Apply) | None => continue,
-            };
-            if let Some(FromTheMiddle::No { because }) = verdict {
-                migrations.push((label, because));
+            let asked = pending.contains(migration.version.as_str()) && migration.undo != Undo::Irreversible;
+            if let (true, Some(FromTheMiddle::No { because })) = (asked, reviewed.from_the_middle) {
+                migrations.push((reviewed.label, because));
             }
         }
     }

@@ -8,7 +8,7 @@ use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::lost::Seen;
 use super::operate::fold;
-use super::prepare::{Prepared, Request, dialect, freeze, refuse_lost_log, refuse_no_halfway, refused};
+use super::prepare::{Prepared, Request, dialect, freeze, refuse_lost_log, refused};
 use super::run::deploy_events;
 use super::standing::{Histories, Known};
 use crate::base::{Code, DeployId, TenantId};
@@ -95,7 +95,6 @@ pub async fn prepare_rollback(
         return Err(refused(refusals, total));
     }
     tenants.sort_by(|(a, ..), (b, ..)| a.id.cmp(&b.id));
-    refuse_no_halfway(&request, &tenants)?;
     refuse_lost_log(log, &request.disowned, Seen::Part, tenants.iter().map(|(_, standing, _)| standing)).await?;
     Ok(Prepared { left_by_hand, ..freeze(request, tenants, &known, None)? })
 }

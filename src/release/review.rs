@@ -40,9 +40,6 @@ pub struct ReviewedUndo {
     /// does. Empty where it is transactional.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undos: Vec<Option<StatementUndo>>,
-    /// Whether it can itself be taken back after some of its statements, as a rollback may have to. None where it is transactional.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_the_middle: Option<FromTheMiddle>,
     /// What is there again once they have run.
     pub quality: UndoQuality,
 }
@@ -100,20 +97,17 @@ impl Reviewer {
                 undo::refuse_lines(script)?;
                 let (statements, mode) = self.script(script)?;
                 let quality = quality(up, &statements);
-                let (from_the_middle, undos) = match mode {
-                    Mode::Stepwise => {
-                        let undos = undo::undos(self.dialect, script, &statements, up)?;
-                        (Some(undos.verdict), undos.each)
-                    }
-                    Mode::Transactional => (None, Vec::new()),
+                let undos = match mode {
+                    Mode::Stepwise => undo::undos(self.dialect, script, &statements, up)?.each,
+                    Mode::Transactional => Vec::new(),
                 };
-                return Ok(ReviewedUndo { statements, mode, undos, from_the_middle, quality });
+                return Ok(ReviewedUndo { statements, mode, undos, quality });
             }
             Undo::Irreversible => UndoQuality::Irreversible,
             Undo::Missing => UndoQuality::Missing,
         };
         let mode = Mode::Transactional;
-        Ok(ReviewedUndo { statements: Vec::new(), mode, undos: Vec::new(), from_the_middle: None, quality })
+        Ok(ReviewedUndo { statements: Vec::new(), mode, undos: Vec::new(), quality })
     }
 
     fn script(self, script: &Script) -> Result<(Vec<Statement>, Mode), ReleaseError> {
