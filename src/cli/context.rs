@@ -113,8 +113,6 @@ impl Context {
     /// A deploy to be prepared.
     pub(super) async fn request(&self, selection: &Selection, disowned: &[DeployId]) -> Result<Request, Failure> {
         let Found { workflow, text, .. } = self.ready_workflow(selection.workflow.as_deref())?;
-        // A deploy that cannot be signed at its end is not begun.
-        self.signer()?;
         Ok(Request {
             fleet: self.config.name.clone(),
             release: self.release()?,

@@ -60,7 +60,8 @@ pub(super) struct RollbackArgs {
 }
 
 pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
-    // Whatever is wrong with the project is found before there is a log of it.
+    // Whatever is wrong with the project is found before there is a log of it, and one that cannot be signed at its end is not begun.
+    context.signer()?;
     let mut ready = Some(context.request(&args.selection, &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
     let patience = Patience::new(args.wait);
@@ -159,6 +160,7 @@ async fn create(log: &dyn Log, found: Prepared, trigger: Trigger) -> Result<Depl
 
 pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
+    context.signer()?;
     await_free_fleet(context, &*log, &Patience::new(None)).await?;
     let of = context.which(&*log, Some(&args.deploy)).await?.id;
     let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
