@@ -13,7 +13,7 @@ use super::standing::{Known, Standing, digest_of, look_at_all, target_digest};
 use super::waves;
 use crate::base::limits::PREPARE_REFUSALS_MAX;
 use crate::base::{Code, DeployId, Digest, Epoch, TenantId, WorkerId};
-use crate::fleet::{Engine as Database, Tenant};
+use crate::fleet::Tenant;
 use crate::log::{Blob, Log, LogError, NewDeploy, NewTenant};
 use crate::release::{Dialect, FromTheMiddle, Migration, Release, Undo, review};
 use crate::saga::chain::tenants_digest;
@@ -23,7 +23,7 @@ use crate::saga::summary::Place;
 use crate::saga::tenant::TenantState;
 use crate::saga::workflow::{Then, Workflow};
 use crate::step::{Change, Expand, Halfway, Pending, expand, halfway};
-use crate::tenant::{FenceMark, Survey};
+use crate::tenant::{FenceMark, Survey, dialect};
 
 /// Which tenants are asked before a deploy is created. Those that the log knows to be on the release never are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +102,6 @@ pub struct PreparedTenant {
     pub(super) waves: Vec<u32>,
     pub(super) epoch: Epoch,
     pub(super) from: Option<Digest>,
-}
-
-/// The dialect that a tenant's database speaks.
-pub(super) const fn dialect(database: Database) -> Dialect {
-    match database {
-        Database::Postgres => Dialect::Postgres,
-        Database::Sqlite => Dialect::Sqlite,
-        Database::Mysql => Dialect::Mysql,
-    }
 }
 
 /// Looks at every tenant that the release would change, and freezes the plans.

@@ -10,7 +10,6 @@ use super::drive::{Driver, LetGo};
 use super::error::EngineError;
 use super::gateway::Gateway;
 use super::hands::{Ended, Hands};
-use super::prepare::dialect;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
@@ -26,6 +25,7 @@ use crate::saga::plan::Plan;
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::workflow::Workflow;
 use crate::step::{LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
+use crate::tenant::dialect;
 
 /// How often what several readings of the log say may fail to fit before it counts as damage.
 const MISFITS_MAX: u32 = 10;

@@ -407,8 +407,21 @@ async fn every_act_of_tampering_is_found_where_it_was_done() {
                 let _ = writeln!(report, "{act}: {wanted:?} is not among {findings:#?}");
             }
         }
+        if let Err(error) = documented(act, found.iter().map(|(code, ..)| *code)) {
+            let _ = writeln!(report, "{error}");
+        }
     }
     assert!(report.is_empty(), "{report}");
+}
+
+/// A row of the table of what is tampered with and how that is found, in `docs/reliability/tampering.md`.
+pub fn documented<'a>(act: &str, codes: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    const DOC: &str = include_str!("../../docs/reliability/tampering.md");
+    let mut codes: Vec<&str> = codes.collect();
+    codes.dedup();
+    let row = format!("| {act} | {} |", codes.join(", "));
+    println!("{row}");
+    if DOC.lines().any(|line| line == row) { Ok(()) } else { Err(format!("docs/reliability/tampering.md lacks {row}")) }
 }
 
 /// The four that the README shows.

@@ -1,17 +1,21 @@
 //! One deploy as a page to be read, printed and kept: no script, nothing from elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write;
 
-use super::scripts::Texts;
+use super::scripts::{Run, Texts};
 use super::{ExportError, Exported, not_text};
 use crate::audit::timeline::{actor_words, cause_words, overrides_words, what, word};
 use crate::audit::{Account, Report, account, verify};
 use crate::base::limits::TENANTS_PAGE;
 use crate::base::{DeployId, Digest};
-use crate::log::{Log, TenantQuery, TenantRow};
-use crate::saga::event::{DeployEvent, Event, Recorded, StreamId, TenantEvent, Trigger};
+use crate::fleet::Tenant;
+use crate::log::{Log, LogError, TenantQuery, TenantRow};
+use crate::release::sql::split;
+use crate::release::{Dialect, StatementUndo};
+use crate::saga::event::{DeployEvent, Event, Found, Half, Recorded, StreamId, TenantEvent, Trigger};
+use crate::tenant::dialect;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -34,7 +38,7 @@ pub async fn write_html(log: &dyn Log, deploy: DeployId, out: Out<'_>) -> Result
         workflow_text = Some((*workflow, text));
     }
     let mut events = own.len() as u64;
-    let mut run = BTreeSet::new();
+    let mut run = Run::default();
     let mut after = None;
     loop {
         let query = TenantQuery { statuses: Vec::new(), after, limit: TENANTS_PAGE };
@@ -174,14 +178,11 @@ async fn index(out: Out<'_>, log: &dyn Log, deploy: DeployId, tenants: u64) -> R
 }
 
 /// What happened to one tenant, and why.
-fn tenant(
-    out: Out<'_>,
-    row: &TenantRow,
-    stream: &[Recorded],
-    texts: &Texts,
-    run: &mut BTreeSet<Digest>,
-) -> Result<(), ExportError> {
-    let TenantRow { tenant, ordinal, summary, .. } = row;
+fn tenant(out: Out<'_>, row: &TenantRow, stream: &[Recorded], texts: &Texts, run: &mut Run) -> Result<(), ExportError> {
+    let TenantRow { tenant, ordinal, summary, spec, .. } = row;
+    let place: Tenant = serde_json::from_str(spec)
+        .map_err(|error| LogError::Corrupt { place: format!("tenant {tenant}"), reason: error.to_string() })?;
+    let dialect = dialect(place.target.engine);
     let reason = stream.iter().rev().find_map(|recorded| match &recorded.event {
         Event::Tenant(TenantEvent::TenantFinished { reason, .. }) => Some(reason.clone()),
         _ => None,
@@ -200,13 +201,22 @@ fn tenant(
             Event::Tenant(
                 TenantEvent::StepSucceeded { evidence, .. } | TenantEvent::UndoSucceeded { evidence, .. },
             ) => (evidence.statements.to_string(), evidence.digest),
-            Event::Tenant(TenantEvent::StepFailed { step, .. }) => (String::new(), texts.digest(stream, step)),
+            Event::Tenant(TenantEvent::StepFailed { step, in_effect, .. }) => {
+                (part(*in_effect), texts.digest(stream, step))
+            }
+            Event::Tenant(TenantEvent::StepProbed { step, half: Half::Act, found }) => match found {
+                Found::Applied => (String::new(), texts.digest(stream, step)),
+                Found::Partial { statements } => (part(*statements), texts.digest(stream, step)),
+                Found::NotApplied | Found::Unknown { .. } => (String::new(), None),
+            },
             _ => (String::new(), None),
         };
         // A human's word that something was done ran nothing, and has no text.
         let digest = digest.filter(|digest| texts.get(digest).is_some());
         let script = digest.map(|of| format!("<a href=\"#s{of}\">{}</a>", of.short())).unwrap_or_default();
-        run.extend(digest);
+        if let Some(digest) = digest {
+            run.entry(digest).or_default().insert(dialect);
+        }
         writeln!(
             out,
             "<tr><td>{at}</td><td>{}</td><td>{statements}</td><td>{script}</td><td>{}</td></tr>",
@@ -217,27 +227,54 @@ fn tenant(
     Ok(writeln!(out, "</table>\n</section>")?)
 }
 
-/// What was run, word for word.
-fn scripts(
-    out: Out<'_>,
-    texts: &Texts,
-    run: &BTreeSet<Digest>,
-    (workflow, text): (Digest, &str),
-) -> Result<(), ExportError> {
+/// How many statements took effect of those that commit one by one.
+fn part(statements: u32) -> String {
+    if statements == 0 { String::new() } else { statements.to_string() }
+}
+
+/// What was run, word for word, and each statement of it with the digest of its text.
+fn scripts(out: Out<'_>, texts: &Texts, run: &Run, (workflow, text): (Digest, &str)) -> Result<(), ExportError> {
     writeln!(out, "<h2>What was run</h2>")?;
-    let of: BTreeMap<&Digest, _> = run.iter().filter_map(|digest| Some((digest, texts.get(digest)?))).collect();
-    for (digest, (name, text)) in &of {
-        let (name, text) = (Plain(name), Plain(text));
-        writeln!(
+    let mut undos = BTreeMap::new();
+    for (digest, dialects) in run {
+        let Some((name, text)) = texts.get(digest) else { continue };
+        write!(
             out,
-            "<section id=\"s{digest}\">\n<h3>{name}</h3>\n<p>SHA-256 <code>{digest}</code></p>\n<pre>{text}</pre>\n</section>"
+            "<section id=\"s{digest}\">\n<h3>{}</h3>\n<p>SHA-256 <code>{digest}</code></p>\n<pre>{}</pre>\n",
+            Plain(name),
+            Plain(text)
         )?;
+        for dialect in dialects {
+            let undos = undos.entry(*dialect).or_insert_with(|| texts.undos(*dialect));
+            statements(out, *dialect, text, undos.get(digest).map_or(&[][..], Vec::as_slice))?;
+        }
+        writeln!(out, "</section>")?;
     }
-    if of.is_empty() {
+    if run.is_empty() {
         writeln!(out, "<p>Nothing.</p>")?;
     }
     let text = Plain(text);
     Ok(writeln!(out, "<h2>The workflow</h2>\n<p>SHA-256 <code>{workflow}</code></p>\n<pre>{text}</pre>")?)
+}
+
+/// The statements of a script, as its dialect tells them apart, and after each of those that commit by themselves what takes back it
+/// alone: that is what is run where a script stops in its middle. A script that was run could be split.
+fn statements(out: Out<'_>, dialect: Dialect, text: &str, undos: &[Option<StatementUndo>]) -> Result<(), ExportError> {
+    let Ok(of) = split(dialect, text) else { return Ok(()) };
+    writeln!(out, "<table>\n<tr><th>{dialect}</th><th>line</th><th>statement</th><th>SHA-256</th></tr>")?;
+    for (number, statement) in (1..).zip(&of) {
+        let (line, beginning) = (statement.line, Plain(statement.beginning()));
+        let digest = Digest::of(statement.text.as_bytes());
+        writeln!(out, "<tr><td>{number}</td><td>{line}</td><td>{beginning}</td><td><code>{digest}</code></td></tr>")?;
+        for undo in undos.get(number - 1).into_iter().flatten().flat_map(|undo| &undo.statements) {
+            let (beginning, digest) = (Plain(undo.beginning()), Digest::of(undo.text.as_bytes()));
+            writeln!(
+                out,
+                "<tr><td></td><td></td><td>taken back by {beginning}</td><td><code>{digest}</code></td></tr>"
+            )?;
+        }
+    }
+    Ok(writeln!(out, "</table>")?)
 }
 
 fn foot(out: Out<'_>, account: &Account) -> Result<(), ExportError> {

@@ -1,20 +1,27 @@
 //! The texts behind the digests that events name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ExportError;
 use crate::base::{Digest, StepId};
 use crate::log::{Log, LogError};
-use crate::release::{Release, Undo};
+use crate::release::{Dialect, Release, StatementUndo, Undo, review};
 use crate::saga::event::{Event, Recorded, TenantEvent};
 use crate::saga::plan::Plan;
+
+/// The texts that were run, and in which dialects.
+pub(super) type Run = BTreeMap<Digest, BTreeSet<Dialect>>;
 
 /// Texts of a deploy by their digest, each with its name.
 #[derive(Default)]
 pub(super) struct Texts {
-    texts: BTreeMap<Digest, (String, String)>,
+    by_digest: BTreeMap<Digest, (String, String)>,
     plans: BTreeMap<Digest, Plan>,
+    release: Option<Release>,
 }
+
+/// What takes back each statement of a script by itself, by the script's digest. Scripts that are one transaction have none.
+pub(super) type Undos = BTreeMap<Digest, Vec<Option<StatementUndo>>>;
 
 impl Texts {
     /// Reads a plan, once, and the queries that stand in it.
@@ -29,7 +36,7 @@ impl Texts {
             if let (Some(digest), Some(sql)) = (step.digest, sql)
                 && Digest::of(sql.as_bytes()) == digest
             {
-                self.texts.insert(digest, (step.id.to_string(), sql.to_owned()));
+                self.by_digest.insert(digest, (step.id.to_string(), sql.to_owned()));
             }
         }
         self.plans.insert(*digest, plan);
@@ -40,19 +47,34 @@ impl Texts {
     pub(super) async fn release(&mut self, log: &dyn Log, digest: &Digest) -> Result<(), ExportError> {
         let corrupt = |reason: String| LogError::Corrupt { place: format!("release {digest}"), reason };
         let release = Release::from_bytes(&log.blob(digest).await?).map_err(|error| corrupt(error.to_string()))?;
-        for migration in release.migrations {
+        for migration in &release.migrations {
             let label = migration.label().to_owned();
-            if let Undo::Written(script) = migration.undo {
-                self.texts.insert(script.digest, (format!("{label}, undo"), script.text));
+            if let Undo::Written(script) = &migration.undo {
+                self.by_digest.insert(script.digest, (format!("{label}, undo"), script.text.clone()));
             }
-            self.texts.insert(migration.up.digest, (label, migration.up.text));
+            self.by_digest.insert(migration.up.digest, (label, migration.up.text.clone()));
         }
+        self.release = Some(release);
         Ok(())
+    }
+
+    /// What takes back the statements that commit by themselves, where tenants speak `dialect`.
+    pub(super) fn undos(&self, dialect: Dialect) -> Undos {
+        let mut undos = Undos::new();
+        let Some(release) = &self.release else { return undos };
+        // A release that was deployed could be looked through.
+        for (migration, reviewed) in release.migrations.iter().zip(review(release, dialect).unwrap_or_default()) {
+            if let Undo::Written(script) = &migration.undo {
+                undos.insert(script.digest, reviewed.undo.undos);
+            }
+            undos.insert(migration.up.digest, reviewed.undos);
+        }
+        undos
     }
 
     /// The name and the text.
     pub(super) fn get(&self, digest: &Digest) -> Option<&(String, String)> {
-        self.texts.get(digest)
+        self.by_digest.get(digest)
     }
 
     /// What a step of this tenant's plan was to run.

@@ -116,3 +116,38 @@ async fn a_report_says_what_was_run_why_it_turned_and_how_each_tenant_ended() {
         assert!(page.contains(said), "{said} is not in\n{page}");
     }
 }
+
+#[tokio::test]
+async fn a_report_has_a_digest_for_each_statement_and_the_part_that_took_effect() {
+    let project = Project::new();
+    project.write("windlass.toml", CONFIGURATION);
+    project.sql("tenants/acme.db", "CREATE TABLE t (a); INSERT INTO t VALUES (1), (1)").await.unwrap();
+    // VACUUM commits by itself, so the first statement is in effect when the last one fails.
+    project.write(
+        "migrations/0001_a.up.sql",
+        "CREATE TABLE a (id INTEGER);\nVACUUM;\n-- one\n-- more\nCREATE UNIQUE INDEX t_a ON t (a);\n",
+    );
+    project.write("migrations/0001_a.down.sql", "DROP INDEX t_a;\nDROP TABLE a;\n");
+    project.windlass("deploy").ends_with(3);
+    let page = project.windlass("audit export --format html").ends_with(0).stdout;
+    well_formed(&page);
+    let hash = |text: &str| windlass::base::Digest::of(text.as_bytes());
+    for (number, line, text) in
+        [(1, 1, "CREATE TABLE a (id INTEGER)"), (2, 2, "VACUUM"), (3, 5, "CREATE UNIQUE INDEX t_a ON t (a)")]
+    {
+        let digest = hash(text);
+        let row = format!("<tr><td>{number}</td><td>{line}</td><td>{text}</td><td><code>{digest}</code></td></tr>");
+        assert!(page.contains(&row), "{row} is not in\n{page}");
+    }
+    let back = hash("DROP TABLE a");
+    let row = format!("<tr><td></td><td></td><td>taken back by DROP TABLE a</td><td><code>{back}</code></td></tr>");
+    assert!(page.contains(&row), "{row} is not in\n{page}");
+    let failed = page.lines().find(|line| line.contains("migrate:0001_a failed")).expect("the failure");
+    assert!(failed.contains("its first 2 statements took effect</td><td>2</td><td><a href=\"#s"), "{failed}");
+    let undone = page.lines().find(|line| line.contains("migrate:0001_a undone")).expect("the undo");
+    assert!(undone.contains("<a href=\"#s"), "{undone}");
+    for line in page.lines().filter(|line| line.contains("href=\"#s")) {
+        let target = line.split("href=\"#").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        assert!(page.contains(&format!("id=\"{target}\"")), "{target} is nowhere");
+    }
+}

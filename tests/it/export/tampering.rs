@@ -6,7 +6,7 @@ use serde_json::Value;
 use windlass::base::Digest;
 
 use super::{ACME, BOLT, change, change_body, event, exports, stream};
-use crate::audit::findings;
+use crate::audit::{documented, findings};
 
 /// A finding: its code, the tenant, the event.
 type Found = (&'static str, Option<&'static str>, Option<u64>);
@@ -347,6 +347,9 @@ async fn every_act_of_tampering_with_an_export_is_found() {
             if !findings.contains(&wanted) {
                 let _ = writeln!(report, "{act}: {wanted:?} is not among {findings:#?}");
             }
+        }
+        if let Err(error) = documented(act, found.iter().map(|(code, ..)| *code)) {
+            let _ = writeln!(report, "{error}");
         }
     }
     assert!(report.is_empty(), "{report}");
