@@ -17,7 +17,7 @@ use crate::release::{Release, load};
 use crate::saga::event::{Actor, Direction, StreamId};
 use crate::saga::summary::TenantStatus;
 use crate::saga::workflow::WorkflowError;
-use crate::step;
+use crate::step::{self, Kinds};
 
 /// Deploys that are looked through for a part of an id.
 const DEPLOYS_SEARCHED: usize = 1_000;
@@ -26,6 +26,8 @@ const DEPLOYS_SEARCHED: usize = 1_000;
 pub(super) struct Context {
     pub(super) config: Config,
     pub(super) output: Output,
+    /// The kinds of step that workflows may use.
+    pub(super) kinds: Kinds,
 }
 
 /// Whether a command may create the log.
@@ -36,8 +38,8 @@ pub(super) enum Creates {
 }
 
 impl Context {
-    pub(super) fn find(explicit: Option<&Path>, output: Output) -> Result<Self, Failure> {
-        Ok(Self { config: Config::find(explicit)?, output })
+    pub(super) fn find(explicit: Option<&Path>, output: Output, kinds: Kinds) -> Result<Self, Failure> {
+        Ok(Self { config: Config::find(explicit)?, output, kinds })
     }
 
     /// The log's file.
@@ -80,7 +82,7 @@ impl Context {
     /// The workflow, once it is known that it can be carried out.
     pub(super) fn ready_workflow(&self, name: Option<&str>) -> Result<Found, Failure> {
         let found = self.workflow(name)?;
-        carried_out(&found)?;
+        carried_out(&self.kinds, &found)?;
         Ok(found)
     }
 
@@ -131,6 +133,7 @@ impl Context {
             disowned: disowned.iter().copied().collect(),
             new_databases: selection.new_database.iter().map(|id| tenant_id(id)).collect::<Result<_, _>>()?,
             concurrency: self.concurrency(),
+            kinds: self.kinds.clone(),
         })
     }
 
@@ -213,10 +216,10 @@ pub(super) fn claimable(direction: Direction) -> Vec<TenantStatus> {
 }
 
 /// Refuses what a workflow asks for and this version cannot do, naming its file: a copy often keeps the name that it was copied with.
-pub(super) fn carried_out(found: &Found) -> Result<(), Failure> {
+pub(super) fn carried_out(kinds: &Kinds, found: &Found) -> Result<(), Failure> {
     let file = &found.origin;
     found.workflow.supported().map_err(|error| WorkflowError { file: file.clone(), ..error })?;
-    step::check(&found.workflow).map_err(|error| {
+    step::check(kinds, &found.workflow).map_err(|error| {
         let next = format!("mend {file}, then: windlass workflow show {}", found.name);
         Failure::new(error.code(), format!("workflow {file}: {error}"), next)
     })

@@ -225,7 +225,9 @@ pub(super) async fn drive(
     let (over, is_over) = oneshot::channel();
     let signals = tokio::spawn(listen(tell, context.output.json, is_over));
     let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
-    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings).signing_with(signer);
+    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings)
+        .knowing(context.kinds.clone())
+        .signing_with(signer);
     let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
     if tells == Tells::New {
         follower.catch_up().await;

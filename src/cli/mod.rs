@@ -18,7 +18,9 @@ mod progress;
 mod show;
 mod status;
 
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -26,6 +28,7 @@ use self::audit::AuditCommand;
 use self::context::Context;
 pub use self::output::Exit;
 use self::output::{Failure, Output};
+use crate::step::Kinds;
 
 /// Takes a release to every tenant database, as one deploy that resumes after a crash and unwinds exactly what it did.
 #[derive(Debug, Parser)]
@@ -171,10 +174,42 @@ enum WorkflowCommand {
     },
 }
 
+/// All of the `windlass` program. `kinds` are those that workflows may use: [`Kinds::default`], and any of your own.
+#[must_use]
+pub fn main(kinds: Kinds) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too, and are no mistake.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("WINDLASS_LOG"))
+        .with_writer(std::io::stderr)
+        // A standard error that is gone is nothing to fail over, and saying so there panics.
+        .log_internal_errors(false)
+        .init();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(run(cli, kinds));
+            // Nothing that is still running matters any more: the log has what counts.
+            runtime.shutdown_background();
+            exit.into()
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "the runtime cannot be started: {error}");
+            Exit::Refused.into()
+        }
+    }
+}
+
 /// Carries out what was typed. The answer is on standard output, what went wrong on standard error.
-pub async fn run(cli: Cli) -> Exit {
+pub async fn run(cli: Cli, kinds: Kinds) -> Exit {
     let output = Output::new(cli.json);
-    match dispatch(cli, output).await {
+    match dispatch(cli, kinds, output).await {
         Ok(exit) => exit,
         Err(failure) => {
             output.failure(&failure);
@@ -183,7 +218,7 @@ pub async fn run(cli: Cli) -> Exit {
     }
 }
 
-async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
+async fn dispatch(cli: Cli, kinds: Kinds, output: Output) -> Result<Exit, Failure> {
     match cli.command {
         // These need no project.
         Command::Init => return init::init(output),
@@ -194,7 +229,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         }
         _ => {}
     }
-    let context = Context::find(cli.config.as_deref(), output)?;
+    let context = Context::find(cli.config.as_deref(), output, kinds)?;
     match cli.command {
         Command::Init | Command::Demo { .. } => Ok(Exit::Done),
         Command::Plan(selection) => plan::plan(&context, &selection).await,

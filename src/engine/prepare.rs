@@ -22,7 +22,7 @@ use crate::saga::plan::{Plan, UndoSource};
 use crate::saga::summary::Place;
 use crate::saga::tenant::TenantState;
 use crate::saga::workflow::{Then, Workflow};
-use crate::step::{Change, Expand, Halfway, Pending, expand, halfway};
+use crate::step::{Change, Expand, Halfway, Kinds, Pending, expand, halfway};
 use crate::tenant::{FenceMark, Survey, dialect};
 
 /// Which tenants are asked before a deploy is created. Those that the log knows to be on the release never are.
@@ -67,6 +67,8 @@ pub struct Request {
     pub new_databases: BTreeSet<TenantId>,
     /// How many tenants are asked at a time.
     pub concurrency: usize,
+    /// The kinds of step that the workflow may use.
+    pub kinds: Kinds,
 }
 
 /// A deploy that can be created.
@@ -301,8 +303,11 @@ pub(super) fn freeze(
         .zip(assigned)
         .map(|((tenant, standing, pending), waves)| {
             let in_force = digest_of(&standing.in_force);
-            let plan =
-                expand(&request.workflow, &Expand { stage: 0, in_force, pending: &pending, release: arrives_at })?;
+            let plan = expand(
+                &request.kinds,
+                &request.workflow,
+                &Expand { stage: 0, in_force, pending: &pending, release: arrives_at },
+            )?;
             let fence = standing.survey.as_ref().and_then(|survey| survey.fence.as_ref());
             let epoch = fence
                 .map_or(Epoch(0), |mark| mark.epoch)

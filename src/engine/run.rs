@@ -24,7 +24,7 @@ use crate::saga::failure::{ErrorClass, Failure};
 use crate::saga::plan::Plan;
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::workflow::Workflow;
-use crate::step::{LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
+use crate::step::{Kinds, LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
 use crate::tenant::dialect;
 
 /// How often what several readings of the log say may fail to fit before it counts as damage.
@@ -73,6 +73,7 @@ pub struct Engine {
     gateway: Arc<dyn Gateway>,
     worker: WorkerId,
     settings: Settings,
+    kinds: Kinds,
     signer: Option<Arc<SigningKey>>,
 }
 
@@ -82,6 +83,7 @@ pub(super) struct Shared {
     pub(super) gateway: Arc<dyn Gateway>,
     pub(super) worker: WorkerId,
     pub(super) workflow: Workflow,
+    pub(super) kinds: Kinds,
     /// How many tenants the deploy set out to change.
     pub(super) changing: u64,
     deploy: DeployId,
@@ -157,7 +159,13 @@ impl Engine {
     /// An engine that writes to `log` as `worker`.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, gateway: Arc<dyn Gateway>, worker: WorkerId, settings: Settings) -> Self {
-        Self { log, gateway, worker, settings, signer: None }
+        Self { log, gateway, worker, settings, kinds: Kinds::default(), signer: None }
+    }
+
+    /// The same, knowing these kinds of step.
+    #[must_use]
+    pub fn knowing(self, kinds: Kinds) -> Self {
+        Self { kinds, ..self }
     }
 
     /// The same, signing the seal of a deploy that it brings to its end.
@@ -196,6 +204,7 @@ impl Engine {
         Ok(Shared {
             workflow: Workflow::parse(workflow_name, &text)?,
             release: Release::from_bytes(&self.log.blob(release).await?)?,
+            kinds: self.kinds.clone(),
             changing: *changing,
             log: Arc::clone(&self.log),
             gateway: Arc::clone(&self.gateway),

@@ -13,6 +13,7 @@ mod engine;
 mod examples;
 mod export;
 mod full_disk;
+mod kit;
 mod log;
 mod postgres;
 mod support;
