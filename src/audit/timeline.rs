@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::{DeployId, TenantId, Timestamp, WorkerId};
+use crate::base::{DeployId, TenantId, Timestamp, WorkerId, count};
 use crate::log::{Log, LogError, TailEvent};
 use crate::saga::event::{Actor, Cause, DeployEvent, Event, Found, Half, Overrides, Resolution, TenantEvent, Trigger};
 use crate::saga::failure::Retry;
@@ -110,7 +110,8 @@ fn deploy_words(event: &DeployEvent) -> String {
             let who = actor_words(who);
             let answered = overrides.iter().map(|of| format!("; {}", overrides_words(of))).collect::<Vec<_>>().concat();
             format!(
-                "created by {who}: {what}, workflow {workflow_name}, {tenant_count} tenants, {changing} to change{answered}"
+                "created by {who}: {what}, workflow {workflow_name}, {}, {changing} to change{answered}",
+                count(*tenant_count, "tenant")
             )
         }
         DeployEvent::StageEntered { stage } => format!("stage {} entered", stage + 1),

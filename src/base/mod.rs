@@ -10,9 +10,11 @@ pub mod ids;
 pub mod limits;
 pub mod signature;
 pub mod time;
+mod words;
 
 pub use code::{Code, Coded};
 pub use digest::Digest;
 pub use ids::{Attempt, DeployId, Epoch, LogId, Seq, StepId, TenantId, WorkerId};
 pub use signature::{PublicKey, Signature, SigningKey};
 pub use time::{Clock, SystemClock, Timestamp};
+pub(crate) use words::count;

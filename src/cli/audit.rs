@@ -4,14 +4,14 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::context::{Context, Creates, tenant_id};
-use super::output::{Exit, Failure, Output, count, table};
+use super::output::{Exit, Failure, Output, table};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::export::{ExportArgs, export};
 use super::keys::{keygen, public_key};
 use crate::audit::{Finding, Report, Scope, account, timeline, verify, verify_export};
-use crate::base::{Code, DeployId, PublicKey};
+use crate::base::{Code, DeployId, PublicKey, count};
 use crate::log::LogError;
 
 /// Deploys verified when none is named.

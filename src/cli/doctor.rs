@@ -6,8 +6,8 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
 use super::context::{Context, Creates};
-use super::output::{Exit, Failure, count, table};
-use crate::base::{Code, Coded};
+use super::output::{Exit, Failure, table};
+use crate::base::{Code, Coded, count};
 use crate::engine::{Gateway as _, is_dead};
 
 /// Troubled tenants that are named; the rest are counted.

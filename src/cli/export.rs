@@ -9,9 +9,9 @@ use serde_json::json;
 use super::context::{Context, Creates};
 use super::file::{Existing, NewFile};
 use super::keys::signing_key;
-use super::output::{Exit, Failure, count};
+use super::output::{Exit, Failure};
 use crate::audit::{ExportError, Exported, Scope, verify, write_csv, write_html, write_jsonl};
-use crate::base::{Code, DeployId, SigningKey};
+use crate::base::{Code, DeployId, SigningKey, count};
 use crate::log::Log;
 
 /// Deploys that one export holds at most.

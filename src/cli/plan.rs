@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::Selection;
 use super::context::{Context, Creates};
-use super::output::{Exit, Failure, count, prepared, table};
-use crate::base::SystemClock;
+use super::output::{Exit, Failure, prepared, table};
+use crate::base::{SystemClock, count};
 use crate::engine::{self, Prepared, PreparedTenant};
 use crate::log::{Log, MemoryLog};
 use crate::release::{Dialect, FromTheMiddle, Reviewed, UndoQuality, review};

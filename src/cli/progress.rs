@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::output::{Output, count, span, table};
+use super::output::{Output, span, table};
 use crate::audit::{Account, actor_words, cause_words, part_words};
-use crate::base::{Code, DeployId};
+use crate::base::{Code, DeployId, count};
 use crate::log::{Log, TailEvent};
 use crate::saga::event::{
     DeployEvent, DeployOutcome, Direction, Event, Found, Half, Recorded, TenantEvent, TenantOutcome, Trigger,

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::Selection;
 use super::context::{Context, Creates, carried_out};
-use super::output::{Exit, Failure, count, table};
+use super::output::{Exit, Failure, table};
 use super::plan::undo_words;
-use crate::base::Code;
+use crate::base::{Code, count};
 use crate::config::workflows::Found;
 use crate::fleet::Engine as Database;
 use crate::release::{Dialect, Release, Reviewed, review};
