@@ -10,13 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde::Serialize;
 
+use super::order::Order;
 use super::walk::{Walked, walk};
+use crate::base::limits::FINDINGS_MAX;
 use crate::base::{Code, DeployId, Digest, LogId, PublicKey, Seq, Signature, TenantId, Timestamp};
 use crate::fleet::Tenant;
 use crate::log::{LogError, RawStream};
 use crate::saga::chain;
 use crate::saga::deploy::DeployState;
-use crate::saga::event::{DeployEvent, Event, Previous, StreamId, TenantEvent};
+use crate::saga::event::{DeployEvent, Event, Previous, StreamId, TenantEvent, Trigger};
 use crate::saga::plan::Plan;
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::tenant::TenantState;
@@ -26,8 +28,8 @@ use crate::saga::tenant::TenantState;
 pub struct Finding {
     /// The page to look it up under.
     pub code: Code,
-    /// Which deploy.
-    pub deploy: DeployId,
+    /// Which deploy; none for the log or the export as a whole.
+    pub deploy: Option<DeployId>,
     /// Whose stream; none for the deploy's own, or for the deploy as a whole.
     pub tenant: Option<TenantId>,
     /// Which event, where it is one.
@@ -40,7 +42,8 @@ impl Finding {
     /// Where it is, for people.
     #[must_use]
     pub fn place(&self) -> String {
-        let stream = StreamId { deploy: self.deploy, tenant: self.tenant.clone() };
+        let Some(deploy) = self.deploy else { return "as a whole".to_owned() };
+        let stream = StreamId { deploy, tenant: self.tenant.clone() };
         self.seq.map_or_else(|| stream.to_string(), |seq| format!("{stream}, event {seq}"))
     }
 }
@@ -58,8 +61,34 @@ pub struct Report {
     pub seal: Option<Digest>,
     /// Whose signatures of that seal hold.
     pub signed_by: Vec<PublicKey>,
-    /// What does not hold; empty where all is well.
+    /// What does not hold; empty where all is well. No more than [`FINDINGS_MAX`].
     pub findings: Vec<Finding>,
+    /// How many findings there are beyond those.
+    pub unlisted: u64,
+}
+
+impl Report {
+    /// Takes down a finding, or counts it.
+    pub(super) fn find(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    /// Whether all that was looked at is as it was written.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.findings.is_empty() && self.unlisted == 0
+    }
+
+    /// Leaves no more than so many findings, and counts the others.
+    pub(super) fn shorten(&mut self, room: usize) {
+        let over = self.findings.len().saturating_sub(room);
+        self.findings.truncate(room);
+        self.unlisted += over as u64;
+    }
 }
 
 /// Where the files are that events refer to by their digest.
@@ -80,6 +109,7 @@ pub(super) struct Own {
     account: Option<BTreeMap<TenantStatus, u64>>,
     /// Length and head before the end, and the end.
     end: Option<(Seq, Digest, Digest)>,
+    order: Order,
 }
 
 /// One deploy, being checked.
@@ -114,8 +144,8 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn find(&mut self, code: Code, tenant: Option<&TenantId>, seq: Option<Seq>, message: impl Into<String>) {
-        let (deploy, tenant, message) = (self.deploy, tenant.cloned(), message.into());
-        self.report.findings.push(Finding { code, deploy, tenant, seq, message });
+        let (deploy, tenant, message) = (Some(self.deploy), tenant.cloned(), message.into());
+        self.report.find(Finding { code, deploy, tenant, seq, message });
     }
 
     /// The digests of all files that were asked for.
@@ -139,6 +169,9 @@ impl<'a> Check<'a> {
             return Ok(None);
         };
         self.heads.push((tenant.clone(), stream.last_seq, stream.head));
+        if let Some((seq, why)) = self.own.order.fault(&walked) {
+            self.find(Code::OrderWrong, Some(&tenant), Some(seq), why);
+        }
         let folded = if whole { self.fold(&tenant, stream, &walked).await? } else { None };
         match (&mut self.census, &folded) {
             (Some(census), Some((status, _))) => *census.entry(*status).or_default() += 1,
@@ -149,12 +182,15 @@ impl<'a> Check<'a> {
 
     async fn own_stream(&mut self, walked: Walked, whole: bool) -> Result<(), LogError> {
         let end = walked.end;
+        self.own.order = Order::of_own(&walked);
         let mut events = Vec::with_capacity(walked.events.len());
         let mut created = None;
         for recorded in walked.events {
+            // One of another kind has been found.
             let Event::Deploy(event) = recorded.event else { continue };
             match &event {
-                DeployEvent::DeployCreated { release, workflow, .. } => {
+                // A later one is not a legal move, and its files are not looked at.
+                DeployEvent::DeployCreated { release, workflow, .. } if events.is_empty() => {
                     created = Some((recorded.at, event.clone()));
                     for digest in [*release, *workflow] {
                         self.file(&digest).await?;
@@ -204,7 +240,7 @@ impl<'a> Check<'a> {
         // One that cannot be had has been found already.
         let Some(Some(plan)) = self.plans.get(plan) else { return Ok(None) };
         let (summary, place) = match TenantState::fold(plan, events()) {
-            Ok(state) => (state.summary(plan), state.place(plan)),
+            Ok(state) => (state.summary(plan), self.arrived(plan, state.place(plan))),
             Err(error) => {
                 let (seq, message) = (error.seq, error.to_string());
                 self.find(Code::IllegalEvent, Some(tenant), Some(seq), message);
@@ -216,6 +252,17 @@ impl<'a> Check<'a> {
             self.find(Code::ProjectionWrong, Some(tenant), None, message);
         }
         Ok(Some((summary.status, place)))
+    }
+
+    /// What a tenant's stream means for the record of its release. One that had nothing to do has no step that could say so: it is on
+    /// the release already, unless what the deploy leads to is not a release, as in a rollback.
+    fn arrived(&self, plan: &Plan, place: Place) -> Place {
+        match &self.own.created {
+            Some((_, DeployEvent::DeployCreated { release, trigger: Trigger::Command, .. })) if plan.is_empty() => {
+                Place::At(*release)
+            }
+            _ => place,
+        }
     }
 
     /// Reads a plan, once.

@@ -3,6 +3,8 @@
 mod account;
 mod check;
 mod export;
+mod order;
+mod records;
 mod timeline;
 mod verify;
 mod walk;
@@ -13,4 +15,4 @@ pub use export::{
     ExportError, Exported, ReadError, Scope, Verified, verify_export, write_csv, write_html, write_jsonl,
 };
 pub use timeline::{Line, actor_words, cause_words, part_words, timeline};
-pub use verify::verify;
+pub use verify::{LogReport, verify, verify_log};

@@ -4,11 +4,15 @@
 //! of which release a tenant is on, and the deploys before and after. Whoever can rewrite the whole file, hashes and seal included, is
 //! found only by a signature, or by somebody who has kept the seal elsewhere: `windlass audit show` prints it.
 
-use async_trait::async_trait;
+use std::collections::BTreeMap;
 
-use super::check::{Check, Files, Report};
+use async_trait::async_trait;
+use serde::Serialize;
+
+use super::check::{Check, Files, Finding, Report};
+use super::records::{Remembered, Told};
 use crate::base::{Code, DeployId, Digest, PublicKey, TenantId};
-use crate::log::{DeployRow, Log, LogError, TenantQuery, TenantRecord};
+use crate::log::{DeployRow, Log, LogError, TenantQuery};
 use crate::saga::event::{DeployEvent, Previous};
 use crate::saga::summary::Place;
 
@@ -22,29 +26,122 @@ impl Files for OfLog<'_> {
     }
 }
 
+/// What was found in a whole log.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct LogReport {
+    /// Its deploys, the oldest first.
+    pub deploys: Vec<(DeployId, Report)>,
+    /// What belongs to none of them.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks all deploys of a log, and the records of which release each tenant is on: they decide which tenants the next deploy has nothing
+/// to do at, and are what the deploys lead to, from the first to the last, and nothing else. Where keys are given, each deploy must be
+/// signed by one of them.
+pub async fn verify_log(log: &dyn Log, keys: &[PublicKey]) -> Result<LogReport, LogError> {
+    let mut found = LogReport::default();
+    let mut fleets: BTreeMap<String, (Remembered, Option<DeployId>)> = BTreeMap::new();
+    for fleet in log.fleets().await? {
+        fleets.insert(fleet, Default::default());
+    }
+    // Whatever fleet their rows name: that may be what was changed.
+    for row in log.deploys(None, usize::MAX).await?.into_iter().rev() {
+        let (remembered, newest) = fleets.entry(row.fleet.clone()).or_default();
+        // One deploy that cannot be read must not keep the others from being looked at.
+        let report = match verify_row(log, &row, keys).await {
+            Ok((report, told)) => {
+                remembered.deploy(told);
+                report
+            }
+            Err(LogError::Corrupt { place, reason }) => {
+                *remembered = Remembered::lost();
+                let (deploy, message) = (Some(row.id), format!("{place}: {reason}"));
+                let finding = Finding { code: Code::LogUnreadable, deploy, tenant: None, seq: None, message };
+                Report { findings: vec![finding], ..Report::default() }
+            }
+            Err(error) => return Err(error),
+        };
+        *newest = Some(row.id);
+        found.deploys.push((row.id, report));
+    }
+    for (fleet, (remembered, newest)) in fleets {
+        let records = log.records(&fleet).await?;
+        let newest = found.deploys.iter_mut().find(|(deploy, _)| Some(*deploy) == newest);
+        let Some((deploy, report)) = newest else {
+            if !records.is_empty() {
+                let message =
+                    format!("the log has records of the tenants of fleet {fleet}, and no deploy that they come from");
+                found.findings.push(Finding {
+                    code: Code::DeployMissing,
+                    deploy: None,
+                    tenant: None,
+                    seq: None,
+                    message,
+                });
+            }
+            continue;
+        };
+        report.forgotten(*deploy, remembered.compare(&records));
+    }
+    Ok(found)
+}
+
 /// Checks one deploy, and the files it refers to. Where keys are given, it must be signed by one of them.
+///
+/// What the log remembers of the tenants comes from all deploys, and only what this one alone says of it is checked here, if it is the
+/// newest of its fleet; the rest by [`verify_log`].
 pub async fn verify(log: &dyn Log, deploy: DeployId, keys: &[PublicKey]) -> Result<Report, LogError> {
     let row = log.deploy(deploy).await?;
+    let (mut report, told) = verify_row(log, &row, keys).await?;
+    if log.deploys(Some(&row.fleet), 1).await?.first().is_some_and(|newest| newest.id == deploy) {
+        let mut remembered = Remembered::lost();
+        remembered.deploy(told);
+        report.forgotten(deploy, remembered.compare(&log.records(&row.fleet).await?));
+    }
+    Ok(report)
+}
+
+impl Report {
+    /// Records of tenants that do not say what the streams lead to.
+    fn forgotten(&mut self, deploy: DeployId, tenants: Vec<(TenantId, &'static str)>) {
+        for (tenant, message) in tenants {
+            let (code, deploy, tenant) = (Code::ProjectionWrong, Some(deploy), Some(tenant));
+            self.find(Finding { code, deploy, tenant, seq: None, message: message.to_owned() });
+        }
+    }
+}
+
+async fn verify_row(log: &dyn Log, row: &DeployRow, keys: &[PublicKey]) -> Result<(Report, Vec<Told>), LogError> {
     let files = OfLog(log);
-    let mut check = Check::new(log.id(), deploy, &files);
-    let mut places = Vec::new();
-    for stream in log.raw(deploy).await? {
+    let mut check = Check::new(log.id(), row.id, &files);
+    let mut places = BTreeMap::new();
+    for stream in log.raw(row.id).await? {
         let place = check.stream(&stream).await?;
-        places.extend(stream.stream.tenant.zip(place));
+        if let Some(tenant) = stream.stream.tenant {
+            places.insert(tenant, place);
+        }
     }
     if check.own.summary.as_ref().is_some_and(|fold| *fold != row.summary) {
         check.find(Code::ProjectionWrong, None, None, "the deploy's row does not say what its events say");
     }
     check.seal(Some(&row.summary));
     check.signatures(None, keys);
-    created(&mut check, log, &row).await?;
-    among_others(&mut check, log, &row, &places).await?;
-    Ok(check.report)
+    let told = tenants(&mut check, log, row, places).await?;
+    among_others(&mut check, log, row).await?;
+    Ok((check.report, told))
 }
 
-/// The fleet, the moment and the list of tenants that the deploy was created with.
-async fn created(check: &mut Check<'_>, log: &dyn Log, row: &DeployRow) -> Result<(), LogError> {
-    let Some((at, DeployEvent::DeployCreated { fleet, .. })) = check.own.created.clone() else { return Ok(()) };
+/// The fleet, the moment and the list of tenants that the deploy was created with. What it says of each tenant, in the end.
+async fn tenants(
+    check: &mut Check<'_>,
+    log: &dyn Log,
+    row: &DeployRow,
+    mut places: BTreeMap<TenantId, Option<Place>>,
+) -> Result<Vec<Told>, LogError> {
+    let everyone = TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX };
+    let rows = log.tenants(row.id, &everyone).await?;
+    let told = rows.iter().map(|of| Told::new(of, places.remove(&of.tenant).flatten())).collect();
+    let Some((at, DeployEvent::DeployCreated { fleet, .. })) = check.own.created.clone() else { return Ok(told) };
     if row.fleet != fleet {
         let message = format!("the deploy was created for fleet {fleet}, and its row says {}", row.fleet);
         check.find(Code::ProjectionWrong, None, None, message);
@@ -53,43 +150,16 @@ async fn created(check: &mut Check<'_>, log: &dyn Log, row: &DeployRow) -> Resul
         let message = "the deploy's row gives another moment of its creation than its first event";
         check.find(Code::ProjectionWrong, None, None, message);
     }
-    let everyone = TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX };
-    let rows = log.tenants(row.id, &everyone).await?;
     check.tenants(&rows.into_iter().map(|row| (row.tenant, row.spec)).collect::<Vec<_>>());
-    Ok(())
+    Ok(told)
 }
 
-/// Its place among the deploys of its fleet. And what the log remembers of its tenants must be what their streams lead to, where no
-/// later deploy has gone on from there.
-async fn among_others(
-    check: &mut Check<'_>,
-    log: &dyn Log,
-    row: &DeployRow,
-    places: &[(TenantId, Place)],
-) -> Result<(), LogError> {
+/// Its place among the deploys of its fleet.
+async fn among_others(check: &mut Check<'_>, log: &dyn Log, row: &DeployRow) -> Result<(), LogError> {
     let Some((_, DeployEvent::DeployCreated { fleet, .. })) = check.own.created.clone() else { return Ok(()) };
     let deploys = log.deploys(Some(&fleet), usize::MAX).await?;
-    let Some(at) = deploys.iter().position(|of| of.id == row.id) else { return Ok(()) };
-    check.follows(deploys.get(at + 1).map(|of| Previous { deploy: of.id, seal: of.summary.seal }));
-    if at == 0 {
-        let records = log.records(&fleet).await?;
-        for (tenant, place) in places {
-            if let Some(message) = record_problem(records.get(tenant), *place) {
-                check.find(Code::ProjectionWrong, Some(tenant), None, message);
-            }
-        }
+    if let Some(at) = deploys.iter().position(|of| of.id == row.id) {
+        check.follows(deploys.get(at + 1).map(|of| Previous { deploy: of.id, seal: of.summary.seal }));
     }
     Ok(())
-}
-
-/// What does not fit between a tenant's stream and the record of which release it is on.
-fn record_problem(record: Option<&TenantRecord>, place: Place) -> Option<&'static str> {
-    let Some(record) = record else { return Some("the record of which release the tenant is on is gone") };
-    let fits = match place {
-        // Nothing was learnt here, so the record may say whatever it said before.
-        Place::Unchanged => true,
-        Place::Unknown => record.release.is_none(),
-        Place::At(release) => record.release == Some(release),
-    };
-    (!fits).then_some("the record of which release the tenant is on does not say what its events say")
 }

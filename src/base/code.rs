@@ -118,6 +118,7 @@ codes! {
     SignatureMissing = 709, "A deploy is not signed by the key that was given";
     SignatureWrong = 710, "A signature is not of what it stands beside";
     ExportDamaged = 711, "An export does not read as one";
+    OrderWrong = 712, "Events do not stand in the order in which they were written";
 }
 
 impl fmt::Display for Code {

@@ -1,6 +1,6 @@
 //! The contract of a log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -197,6 +197,8 @@ pub struct RawEvent {
     pub body: String,
     /// The head of the chain after it.
     pub hash: Digest,
+    /// Its place in the log as a whole, as stored; none outside of one.
+    pub position: Option<i64>,
 }
 
 /// A stream as stored, unchecked: for the auditor.
@@ -301,6 +303,9 @@ pub trait Log: Send + Sync {
 
     /// Stored bytes; checked against their digest.
     async fn blob(&self, digest: &Digest) -> Result<Vec<u8>, LogError>;
+
+    /// The fleets that the log has deploys or records of.
+    async fn fleets(&self) -> Result<BTreeSet<String>, LogError>;
 
     /// The digests of all stored blobs.
     async fn blobs(&self) -> Result<Vec<Digest>, LogError>;

@@ -201,6 +201,8 @@ impl Deploy {
         for index in new {
             *positions += 1;
             self.tail.insert(*positions, (tenant, index));
+            let events = tenant.map_or(&mut self.events, |tenant| &mut self.tenants[tenant].events);
+            events[index].position = i64::try_from(*positions).ok();
         }
     }
 
@@ -429,6 +431,12 @@ impl Log for MemoryLog {
 
     async fn blob(&self, digest: &Digest) -> Result<Vec<u8>, LogError> {
         self.state().blobs.get(digest).cloned().ok_or(LogError::BlobMissing { digest: *digest })
+    }
+
+    async fn fleets(&self) -> Result<BTreeSet<String>, LogError> {
+        let state = self.state();
+        let of_deploys = state.deploys.values().map(|deploy| &deploy.row.fleet);
+        Ok(of_deploys.chain(state.records.keys()).cloned().collect())
     }
 
     async fn blobs(&self) -> Result<Vec<Digest>, LogError> {

@@ -42,7 +42,7 @@ impl Head {
             let body = serde_json::to_string(&recorded)
                 .map_err(|error| refused(&format!("event {seq}"), format!("it cannot be written as JSON: {error}")))?;
             *self = Self { last_seq: seq, hash: chain::link(&self.hash, body.as_bytes()) };
-            chained.push(RawEvent { seq, body, hash: self.hash });
+            chained.push(RawEvent { seq, body, hash: self.hash, position: None });
         }
         Ok(chained)
     }
@@ -70,7 +70,7 @@ pub(super) fn well_formed(append: &Append) -> Result<(), LogError> {
         return refuse("an append without events");
     }
     let of_tenant = append.stream.tenant.is_some();
-    if append.events.iter().any(|event| matches!(event, Event::Tenant(_)) != of_tenant) {
+    if append.events.iter().any(|event| !belongs(event, &append.stream)) {
         return refuse("an event of the other kind of stream");
     }
     if append.summary.is_some() != of_tenant {
@@ -80,6 +80,11 @@ pub(super) fn well_formed(append: &Append) -> Result<(), LogError> {
         return refuse("a tenant's stream is written under a lease only");
     }
     Ok(())
+}
+
+/// Whether an event is of the kind that its stream holds.
+fn belongs(event: &Event, stream: &StreamId) -> bool {
+    matches!(event, Event::Tenant(_)) == stream.tenant.is_some()
 }
 
 /// Whether an append may be written. Where several conditions fail, the first here is the answer: a writer that has been succeeded
@@ -210,6 +215,9 @@ pub(super) fn verify(raw: &RawStream) -> Result<Vec<Recorded>, LogError> {
             return damaged(format!("event {seq} is not the one that was chained"));
         }
         match serde_json::from_str::<Recorded>(&event.body) {
+            Ok(recorded) if !belongs(&recorded.event, &raw.stream) => {
+                return damaged(format!("event {seq} is one of the other kind of stream"));
+            }
             Ok(recorded) if recorded.seq == seq => events.push(recorded),
             Ok(recorded) => return damaged(format!("event {seq} calls itself {}", recorded.seq)),
             Err(error) => return damaged(format!("event {seq} does not parse: {error}")),

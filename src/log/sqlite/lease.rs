@@ -175,7 +175,7 @@ async fn streams(
 ) -> Result<BTreeMap<i64, Vec<Recorded>>, Fault> {
     let keys: Vec<i64> = tenants.iter().map(|tenant| tenant.key).collect();
     let found = sqlx::query(
-        "SELECT tenant, seq, body, hash FROM events \
+        "SELECT position, tenant, seq, body, hash FROM events \
          WHERE deploy = ?1 AND tenant IN (SELECT value FROM json_each(?2)) ORDER BY tenant, seq",
     )
     .bind(deploy.key)

@@ -1,6 +1,6 @@
 //! Questions. Each is one read transaction, on a connection that cannot write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
@@ -90,11 +90,12 @@ fn tenant_stream(deploy: DeployId, tenant: StoredTenant, events: Vec<RawEvent>) 
 }
 
 async fn events(connection: &mut SqliteConnection, deploy: i64, tenant: i64) -> Result<Vec<RawEvent>, Fault> {
-    let found = sqlx::query("SELECT seq, body, hash FROM events WHERE deploy = ?1 AND tenant = ?2 ORDER BY seq")
-        .bind(deploy)
-        .bind(tenant)
-        .fetch_all(connection)
-        .await?;
+    let found =
+        sqlx::query("SELECT position, seq, body, hash FROM events WHERE deploy = ?1 AND tenant = ?2 ORDER BY seq")
+            .bind(deploy)
+            .bind(tenant)
+            .fetch_all(connection)
+            .await?;
     found.iter().map(rows::raw_event).collect()
 }
 
@@ -255,6 +256,12 @@ pub(super) async fn blob(connection: &mut SqliteConnection, digest: &Digest) -> 
         return Err(LogError::BlobAltered { digest: *digest }.into());
     }
     Ok(bytes)
+}
+
+pub(super) async fn fleets(connection: &mut SqliteConnection) -> Result<BTreeSet<String>, Fault> {
+    let found: Vec<String> =
+        sqlx::query_scalar("SELECT fleet FROM deploys UNION SELECT fleet FROM records").fetch_all(connection).await?;
+    Ok(found.into_iter().collect())
 }
 
 pub(super) async fn blobs(connection: &mut SqliteConnection) -> Result<Vec<Digest>, Fault> {

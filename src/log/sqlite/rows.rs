@@ -63,7 +63,12 @@ pub(super) fn deploy_id(row: &SqliteRow, column: &'static str) -> Result<DeployI
 
 /// An event as stored.
 pub(super) fn raw_event(row: &SqliteRow) -> Result<RawEvent, Fault> {
-    Ok(RawEvent { seq: Seq(unsigned(row, "seq")?), body: row.try_get("body")?, hash: digest(row, "hash")? })
+    Ok(RawEvent {
+        seq: Seq(unsigned(row, "seq")?),
+        body: row.try_get("body")?,
+        hash: digest(row, "hash")?,
+        position: Some(row.try_get("position")?),
+    })
 }
 
 /// A deploy's header, with the key that stands in for it inside the file and the head of its chain.

@@ -1,6 +1,6 @@
 //! [`SqliteLog`]: the contract, handed to the writer or to a reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -213,6 +213,10 @@ impl Log for SqliteLog {
 
     async fn blob(&self, digest: &Digest) -> Result<Vec<u8>, LogError> {
         question!(self, |connection| read::blob(connection, digest))
+    }
+
+    async fn fleets(&self) -> Result<BTreeSet<String>, LogError> {
+        question!(self, |connection| read::fleets(connection))
     }
 
     async fn blobs(&self) -> Result<Vec<Digest>, LogError> {
