@@ -13,6 +13,7 @@ mod operate;
 mod prepare;
 mod rollback;
 mod run;
+mod seal;
 mod standing;
 mod waves;
 mod worker;

@@ -10,6 +10,7 @@ use super::drive::{Driver, LetGo};
 use super::error::EngineError;
 use super::gateway::Gateway;
 use super::hands::{Ended, Hands};
+use super::seal::read_through;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
@@ -333,7 +334,7 @@ impl Engine {
                 }
                 Decision::WaitForHuman => return Ok(idle.then_some(Ending::Waiting)),
                 Decision::Rest => return Ok(state.summary().outcome.map(Ending::Finished)),
-                Decision::Append(event) => self.with_seal(deploy, &state, *event).await?,
+                Decision::Append(event) => self.with_seal(shared, deploy, &state, *event).await?,
                 Decision::Unwind => self.first_failure(deploy).await?,
             };
             match events {
@@ -377,9 +378,11 @@ impl Engine {
     }
 
     /// An event as it is appended: an end together with its seal, so that none is ever without. Every tenant has ended, and the end is
-    /// refused if the deploy's stream has grown, so the heads stay as they are read. The inner error: what does not fit.
+    /// refused if the deploy's stream has grown, so the heads stay as they are read. What is signed has been read through before: the
+    /// signature is the word of whoever has the key. The inner error: what does not fit.
     async fn with_seal(
         &self,
+        shared: &Shared,
         deploy: DeployId,
         state: &DeployState,
         event: DeployEvent,
@@ -391,8 +394,13 @@ impl Engine {
         let Some(own) = own else { return Ok(Err("the deploy's stream is longer than it reads")) };
         let tenants: Vec<_> = heads.filter_map(|(tenant, seq, head)| Some((tenant?, seq, head))).collect();
         let root = chain::seal(deploy, own, end, &tenants);
-        let signed = chain::signed(self.log.id(), deploy, &root);
-        let signature = self.signer.as_ref().map(|key| Box::new(key.sign(&signed)));
+        let mut signature = None;
+        if let Some(key) = &self.signer {
+            if let Err(misfit) = read_through(shared, deploy, &tenants, account).await? {
+                return Ok(Err(misfit));
+            }
+            signature = Some(Box::new(key.sign(&chain::signed(self.log.id(), deploy, &root))));
+        }
         Ok(Ok(vec![event, DeployEvent::Sealed { root, signature }]))
     }
 }
