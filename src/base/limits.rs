@@ -11,6 +11,9 @@ pub const FLEET_TENANTS_MAX: usize = 1_000_000;
 /// Migrations in one release.
 pub const RELEASE_MIGRATIONS_MAX: usize = 20_000;
 
+/// Steps in one tenant's plan: each migration of the largest release, and those of a workflow beside them.
+pub const PLAN_STEPS_MAX: usize = RELEASE_MIGRATIONS_MAX + WORKFLOW_STEPS_MAX;
+
 /// Bytes of one migration file.
 pub const MIGRATION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -22,6 +25,21 @@ pub const TOML_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Bytes of one line of an export. The longest is a release, quoted twice: at worst four bytes for one.
 pub const EXPORT_LINE_BYTES_MAX: u64 = 4 * RELEASE_BYTES_MAX + 4_096;
+
+/// Bytes of one deploy's files in an export, and of how its tenants are reached, which are in memory together: a release, its workflow
+/// and the plans of four times as much.
+pub const EXPORT_KEPT_BYTES_MAX: u64 = 4 * RELEASE_BYTES_MAX;
+
+/// Bytes of one stream in an export, which is in memory as a whole: ten times what the longest plan comes to, with every step tried some
+/// ten times.
+pub const EXPORT_STREAM_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Deploys that one export holds.
+pub const EXPORT_DEPLOYS_MAX: usize = 100_000;
+
+/// Findings that one report lists, and lines of an export that may be none before the rest of it is not read: what is wrong with a file
+/// is told by the first of them, and a file that is not ours at all must not cost more than one that is.
+pub const FINDINGS_MAX: usize = 1_000;
 
 /// Bytes of a secret read from a file.
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;

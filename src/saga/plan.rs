@@ -3,13 +3,14 @@
 //! Made once, when the deploy is created, and kept in the log by digest; the release folder, the workflow file and the tenant's
 //! ledger may change afterwards without changing what this deploy does (promise P2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::limits::PLAN_STEPS_MAX;
 use crate::base::{Digest, StepId};
 
 /// The kind of step that has seen that the tenant was as it was planned for.
@@ -66,6 +67,12 @@ pub struct Plan {
 /// The steps given do not form a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
+    /// More than any workflow and release come to.
+    #[error("{count} steps are more than {PLAN_STEPS_MAX}")]
+    TooManySteps {
+        /// How many.
+        count: usize,
+    },
     /// Two steps share an id.
     #[error("two steps have the id {step}")]
     DuplicateStep {
@@ -81,7 +88,7 @@ pub enum PlanError {
         needs: StepId,
     },
     /// The steps wait for each other.
-    #[error("the steps wait for each other: {}", .cycle.iter().map(StepId::as_str).collect::<Vec<_>>().join(" → "))]
+    #[error("the steps wait for each other: {}", round_words(.cycle))]
     Cycle {
         /// One round, its first step repeated at the end.
         cycle: Vec<StepId>,
@@ -99,6 +106,9 @@ pub enum PlanError {
 impl Plan {
     /// A plan from steps in the order in which the workflow names them.
     pub fn new(steps: Vec<PlannedStep>) -> Result<Self, PlanError> {
+        if steps.len() > PLAN_STEPS_MAX {
+            return Err(PlanError::TooManySteps { count: steps.len() });
+        }
         let order = {
             let mut graph = DiGraph::<usize, ()>::with_capacity(steps.len(), steps.len());
             let mut nodes = BTreeMap::new();
@@ -183,6 +193,16 @@ pub enum PlanReadError {
     },
 }
 
+/// A round of steps; a long one by its first and its last.
+fn round_words(cycle: &[StepId]) -> String {
+    const NAMED: usize = 10;
+    let words = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(" → ");
+    match cycle {
+        [first @ .., last] if first.len() > 2 * NAMED => format!("{} → … → {last}", words(&first[..NAMED])),
+        _ => words(cycle),
+    }
+}
+
 /// Kahn's algorithm, taking the lowest (stage, index) among the ready; the remaining nodes hold a cycle if it gets stuck.
 fn stable_order(graph: &DiGraph<usize, ()>, steps: &[PlannedStep]) -> Result<Vec<usize>, Vec<usize>> {
     let key = |node: NodeIndex| (steps[graph[node]].stage, graph[node]);
@@ -209,17 +229,21 @@ fn stable_order(graph: &DiGraph<usize, ()>, steps: &[PlannedStep]) -> Result<Vec
 
 /// One round of a graph that has one, its first node repeated at the end.
 pub(super) fn find_cycle<N>(graph: &DiGraph<N, ()>) -> Option<Vec<NodeIndex>> {
-    let parts = petgraph::algo::tarjan_scc(graph);
+    // Not Tarjan's, which calls itself for every node of a round: plans come out of files that need not be ours.
+    let parts = petgraph::algo::kosaraju_scc(graph);
     let round =
         parts.iter().find(|part| part.len() > 1 || part.iter().any(|node| graph.contains_edge(*node, *node)))?;
-    let mut path = vec![round.iter().copied().min()?];
+    let round: BTreeSet<NodeIndex> = round.iter().copied().collect();
+    let (mut path, mut places) = (Vec::new(), BTreeMap::new());
+    let mut node = *round.first()?;
     loop {
-        // Within a strongly connected part every node has a way on, so the walk meets itself.
-        let next = graph.neighbors(path[path.len() - 1]).filter(|node| round.contains(node)).min()?;
-        path.push(next);
-        if let Some(at) = path[..path.len() - 1].iter().position(|node| *node == next) {
+        let met = places.insert(node, path.len());
+        path.push(node);
+        if let Some(at) = met {
             return Some(path.split_off(at));
         }
+        // Within a strongly connected part every node has a way on, so the walk meets itself.
+        node = graph.neighbors(node).filter(|node| round.contains(node)).min()?;
     }
 }
 
@@ -254,6 +278,19 @@ mod tests {
     fn a_cycle_is_named_step_by_step() {
         let error = Plan::new(vec![step("a", &["c"]), step("b", &["a"]), step("c", &["b"])]).unwrap_err();
         assert_eq!(error.to_string(), "the steps wait for each other: a → b → c → a");
+    }
+
+    #[test]
+    fn a_round_of_all_steps_that_a_plan_may_have_is_named_by_its_ends() {
+        let ring = |count: usize| {
+            let id = |at: usize| format!("s{:06}", at % count);
+            (0..count).map(|at| step(&id(at), &[&id(at + count - 1)])).collect::<Vec<_>>()
+        };
+        let error = Plan::new(ring(PLAN_STEPS_MAX)).unwrap_err().to_string();
+        assert!(error.contains("s000000 → s000001 → ") && error.ends_with(" → … → s000000"), "{error}");
+        // Whoever made it longer meets the limit, and no stack.
+        let error = Plan::new(ring(PLAN_STEPS_MAX + 1)).unwrap_err();
+        assert_eq!(error, PlanError::TooManySteps { count: PLAN_STEPS_MAX + 1 });
     }
 
     #[test]

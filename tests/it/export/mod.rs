@@ -9,6 +9,9 @@ mod tampering;
 
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use windlass::base::{DeployId, Digest, Seq, TenantId};
+use windlass::saga::chain;
+use windlass::saga::event::StreamId;
 
 use crate::audit::{CONFIGURATION, deploy_twice, findings};
 use crate::support::project::{Project, Ran};
@@ -104,6 +107,23 @@ fn change_body(lines: &mut [String], at: usize, how: impl FnOnce(&mut Value)) {
     });
 }
 
+/// Writes the chain of a stream anew over its bodies as they are, and its line to match. Its length and its head.
+fn chain_anew(lines: &mut [String], tenant: Option<&str>) -> (Seq, Digest) {
+    let deploy: Value = serde_json::from_str(&lines[1]).unwrap();
+    let deploy: DeployId = deploy["deploy"].as_str().unwrap().parse().unwrap();
+    let id = StreamId { deploy, tenant: tenant.map(|tenant| TenantId::new(tenant).unwrap()) };
+    let (at, mut head) = (stream(lines, tenant), chain::genesis(&id));
+    let count = lines[at + 1..].iter().take_while(|line| line.contains("\"line\":\"event\"")).count();
+    for at in at + 1..=at + count {
+        change(lines, at, |line| {
+            head = chain::link(&head, line["body"].as_str().unwrap().as_bytes());
+            line["hash"] = head.to_string().into();
+        });
+    }
+    change(lines, at, |line| (line["events"], line["head"]) = (count.into(), head.to_string().into()));
+    (Seq(count as u64), head)
+}
+
 const ACME: Option<&str> = Some("acme");
 const BOLT: Option<&str> = Some("bolt");
 
@@ -117,8 +137,42 @@ async fn what_is_no_export_is_refused_by_name() {
         assert!(ran.stdout.contains("\"WL0711\""), "{}", ran.stdout);
     }
     let mut newer = exports.files[0].clone();
-    change(&mut newer, 0, |line| line["format"] = 2.into());
+    // Which version it is decides before what that version may write.
+    change(&mut newer, 0, |line| (line["format"], line["made_by"]) = (2.into(), "a later one".into()));
     assert!(Exports::verify(&newer, "").ends_with(1).stdout.contains("\"WL0502\""));
+}
+
+/// What a file holds is somebody else's text, and must not write over what is said of it.
+#[tokio::test]
+async fn nothing_in_an_export_reaches_the_terminal_as_a_command_to_it() {
+    let exports = exports().await;
+    let mut hostile = exports.files[0].clone();
+    change(&mut hostile, 2, |line| line["\u{1b}[2K\rdeploy verified\u{9b}1A"] = 1.into());
+    let at = event(&hostile, ACME, 4);
+    change_body(&mut hostile, at, |body| body["event"]["step"] = "x\u{1b}[2K\r\nverified".into());
+    let elsewhere = Project::new();
+    elsewhere.write("export", &(hostile.join("\n") + "\n"));
+    for json in ["", " --json"] {
+        let ran = elsewhere.windlass(&format!("audit verify --export export{json}")).ends_with(1);
+        let shown = ran.stdout + &ran.stderr;
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        assert!(!shown.lines().any(|line| line.starts_with("verified")), "{shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_some_deploys_is_not_one_of_the_whole_log() {
+    let exports = exports().await;
+    Exports::verify(&exports.files[2], "--whole-log").ends_with(0);
+    // A deploy was left out, and the line that would have it missed was made to fit: no signature covers that line.
+    let mut some = exports.files[1].clone();
+    let ran = exports.verify_signed(&some).ends_with(0);
+    assert!(ran.stdout.contains("\"scope\": \"some\""), "{}", ran.stdout);
+    let ran = Exports::verify(&some, "--whole-log").ends_with(1);
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(answer["findings"][0]["code"], "WL0707");
+    change(&mut some, 0, |line| line["scope"] = "whole_log".into());
+    assert_eq!(findings(&Exports::verify(&some, "--whole-log").ends_with(1))[0].0, "WL0707");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use windlass::base::TenantId;
 use windlass::saga::chain;
 use windlass::saga::event::{DeployEvent, Event, Recorded, StreamId};
 
-use super::{ACME, Exports, change, change_body, event, exports, keygen, lines, stream};
-use crate::audit::{CONFIGURATION, deploy_twice, findings};
+use super::{ACME, Exports, chain_anew, change, change_body, event, exports, keygen, lines, seed, stream};
+use crate::audit::{CONFIGURATION, CUT_THE_END_OFF, deploy_twice, findings};
 use crate::support::project::{Project, Ran};
 
 /// Writes the export of the first deploy anew, with the time of an event changed and every hash and the seal made to fit.
@@ -17,18 +17,8 @@ fn written_anew(lines: &[String], deploy: &str) -> Vec<String> {
     change_body(&mut lines, at, |body| body["at"] = 1.into());
     let mut heads = Vec::new();
     for tenant in ["acme", "bolt"] {
-        let id = TenantId::new(tenant).unwrap();
-        let mut head = chain::genesis(&StreamId::tenant(deploy, id.clone()));
-        let at = stream(&lines, Some(tenant));
-        let count = lines[at + 1..].iter().take_while(|line| line.contains("\"line\":\"event\"")).count();
-        for at in at + 1..=at + count {
-            change(&mut lines, at, |line| {
-                head = chain::link(&head, line["body"].as_str().unwrap().as_bytes());
-                line["hash"] = head.to_string().into();
-            });
-        }
-        change(&mut lines, at, |line| line["head"] = head.to_string().into());
-        heads.push((id, windlass::base::Seq(count as u64), head));
+        let (length, head) = chain_anew(&mut lines, Some(tenant));
+        heads.push((TenantId::new(tenant).unwrap(), length, head));
     }
     let own = stream(&lines, None);
     let count = lines[own + 1..].iter().take_while(|line| line.contains("\"line\":\"event\"")).count();
@@ -41,15 +31,15 @@ fn written_anew(lines: &[String], deploy: &str) -> Vec<String> {
             let before = (windlass::base::Seq(seq as u64 - 1), head);
             root = Some(chain::seal(deploy, before, chain::end_digest(*outcome, account), &heads).to_string());
         }
-        if let Event::Deploy(DeployEvent::Sealed { .. }) = &recorded.event {
-            change_body(&mut lines, own + seq, |body| body["event"]["root"] = root.clone().into());
+        if let (Event::Deploy(DeployEvent::Sealed { root: was, .. }), Some(root)) = (&recorded.event, &root) {
+            // In the form in which it is written, which the end and the seal must have.
+            let body = line["body"].as_str().unwrap().replace(&was.to_string(), root);
+            change(&mut lines, own + seq, |line| line["body"] = body.into());
         }
-        change(&mut lines, own + seq, |line| {
-            head = chain::link(&head, line["body"].as_str().unwrap().as_bytes());
-            line["hash"] = head.to_string().into();
-        });
+        let line: Value = serde_json::from_str(&lines[own + seq]).unwrap();
+        head = chain::link(&head, line["body"].as_str().unwrap().as_bytes());
     }
-    change(&mut lines, own, |line| line["head"] = head.to_string().into());
+    chain_anew(&mut lines, None);
     let last = lines.len() - 1;
     change(&mut lines, last, |line| line["root"] = root.into());
     lines
@@ -140,9 +130,15 @@ async fn a_deploy_is_not_begun_where_it_could_not_be_signed_at_its_end() {
 #[tokio::test]
 async fn a_secret_key_is_in_its_own_file_and_nowhere_else() {
     use std::os::unix::fs::PermissionsExt as _;
-    let Exports { project, seed, files, .. } = exports().await;
+    // Signed in the log and in the export.
+    let project = Project::new();
+    let public = keygen(&project, "key");
+    let seed = &seed(&project, "key");
+    deploy_twice(&project, &format!("{CONFIGURATION}[audit]\nsign_with = \"key\"\n")).await;
+    project.windlass(&format!("audit verify --key {public}")).ends_with(0);
+    project.windlass("audit export --all --sign-with key -o all").ends_with(0);
     assert_eq!(project.at("key").metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(files.iter().flatten().all(|line| !line.contains(seed)));
+    assert!(lines(&project, "all").iter().all(|line| !line.contains(seed)));
     for file in ["windlass.db", "windlass.db-wal"].iter().filter(|file| project.at(file).exists()) {
         let bytes = std::fs::read(project.at(file)).unwrap();
         assert!(!bytes.windows(seed.len()).any(|part| part == seed.as_bytes()), "{file}");
@@ -156,4 +152,50 @@ async fn a_secret_key_is_in_its_own_file_and_nowhere_else() {
     let ran = project.windlass("audit keygen key").ends_with(1);
     assert!(ran.stderr.starts_with("WL0006") && !ran.stderr.contains(seed), "{}", ran.stderr);
     assert_eq!(std::fs::read(project.at("key")).unwrap(), key);
+}
+
+/// What anybody on the machine can read signs in anybody's name.
+#[tokio::test]
+async fn a_key_that_others_can_get_at_signs_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = Project::new();
+    let public = keygen(&project, "key");
+    let mode = |mode| std::fs::set_permissions(project.at("key"), std::fs::Permissions::from_mode(mode)).unwrap();
+    for (open, exit) in [(0o644, 1), (0o660, 1), (0o604, 1), (0o640, 0), (0o400, 0)] {
+        mode(open);
+        let ran = project.windlass("audit key key").ends_with(exit);
+        match exit {
+            0 => assert_eq!(ran.stdout.trim(), public),
+            _ => assert!(ran.stderr.starts_with("WL0007") && ran.stderr.contains("chmod 600"), "{}", ran.stderr),
+        }
+    }
+}
+
+/// The end and the seal were cut off, so that the deploy looks as if it were under way, and something in it was changed: whoever resumes it
+/// with the key must not sign that.
+#[tokio::test]
+async fn a_deploy_whose_streams_do_not_follow_is_not_signed_at_its_end() {
+    let project = Project::new();
+    keygen(&project, "key");
+    deploy_twice(&project, &format!("{CONFIGURATION}[audit]\nsign_with = \"key\"\n")).await;
+    project.sql("windlass.db", CUT_THE_END_OFF).await.unwrap();
+    // Nothing is exported of what is not sealed, not even a part of it.
+    for what in ["audit export --sign-with key", "audit export --all --sign-with key"] {
+        let ran = project.windlass(what).ends_with(1);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains("nothing was exported"), "{}{}", ran.stdout, ran.stderr);
+    }
+    let sql = "UPDATE events SET body = replace(body, '\"attempt\":1', '\"attempt\":7') WHERE deploy = 2 AND tenant = 4 AND seq = 4";
+    project.sql("windlass.db", sql).await.unwrap();
+    let ran = project.windlass("resume").ends_with(5);
+    assert!(ran.stderr.starts_with("WL0504") && ran.stderr.contains("tenant bolt"), "{}", ran.stderr);
+    let ends = "SELECT count(*) FROM events WHERE deploy = 2 AND body LIKE '%\"deploy_finished\"%'";
+    assert_eq!(project.sql("windlass.db", ends).await.unwrap(), ["0"]);
+    // What the events come to is what is signed, whatever the rows say.
+    let undo = "UPDATE events SET body = replace(body, '\"attempt\":7', '\"attempt\":1') WHERE deploy = 2 AND tenant = 4 AND seq = 4";
+    project.sql("windlass.db", undo).await.unwrap();
+    project.sql("windlass.db", "UPDATE tenants SET status = 'abandoned' WHERE key = 4").await.unwrap();
+    let ran = project.windlass("resume").ends_with(5);
+    assert!(ran.stderr.contains("the account is not what the tenants' events come to"), "{}", ran.stderr);
+    project.sql("windlass.db", "UPDATE tenants SET status = 'unwound' WHERE key = 4").await.unwrap();
+    project.windlass("resume").ends_with(3);
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use windlass::base::Digest;
 
-use super::{ACME, BOLT, change, change_body, event, exports, stream};
+use super::{ACME, BOLT, chain_anew, change, change_body, event, exports, stream};
 use crate::audit::{documented, findings};
 
 /// A finding: its code, the tenant, the event.
@@ -325,6 +325,44 @@ const TABLE: &[Tampering] = &[
         act: "more in a line than belongs there",
         how: |lines, _| change(lines, 2, |line| line["note"] = "all is well".into()),
         found: &[("WL0711", None, None), ("WL0507", None, None)],
+    },
+    Tampering {
+        act: "an event of a tenant put behind the seal, and the chain made to fit",
+        how: |lines, _| {
+            let at = event(lines, None, 5);
+            let resolved = lines[event(lines, BOLT, 10)].clone();
+            lines.insert(at + 1, resolved);
+            change(lines, at + 1, |line| line["seq"] = 6.into());
+            change_body(lines, at + 1, |body| body["seq"] = 6.into());
+            chain_anew(lines, None);
+        },
+        found: &[("WL0404", None, Some(6))],
+    },
+    Tampering {
+        act: "more written beside the seal, and the chain made to fit",
+        how: |lines, _| {
+            let at = event(lines, None, 5);
+            let more = |body: &str| body.replacen('{', "{\"note\":\"approved by the board\",", 1);
+            change(lines, at, |line| line["body"] = more(line["body"].as_str().unwrap()).into());
+            chain_anew(lines, None);
+        },
+        found: &[("WL0701", None, Some(5))],
+    },
+    Tampering {
+        act: "the deploy's own stream said to be reached as a tenant is",
+        how: |lines, _| {
+            let at = stream(lines, None);
+            change(lines, at, |line| line["spec"] = "{}".into());
+        },
+        found: &[("WL0711", None, None)],
+    },
+    Tampering {
+        act: "a tenant's ordinal edited",
+        how: |lines, _| {
+            let at = stream(lines, BOLT);
+            change(lines, at, |line| line["ordinal"] = 7.into());
+        },
+        found: &[("WL0711", None, None)],
     },
 ];
 
