@@ -1,5 +1,6 @@
 //! How answers, failures and ends are put.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -135,7 +136,7 @@ impl Output {
     /// A line for people; nothing where the answer is JSON.
     pub(super) fn line(self, text: impl AsRef<str>) {
         if !self.json && !self.quiet {
-            emit(text.as_ref());
+            emit(&plain(text.as_ref()));
         }
     }
 
@@ -146,9 +147,9 @@ impl Output {
         }
         if self.json {
             // The answers are our own types, which have no key that JSON could not take.
-            emit(&serde_json::to_string_pretty(value).unwrap_or_default());
+            emit(&printable(serde_json::to_string_pretty(value).unwrap_or_default()));
         } else {
-            emit(people().trim_end());
+            emit(&plain(people().trim_end()));
         }
     }
 
@@ -163,7 +164,7 @@ impl Output {
                     "tenants": failure.refusals,
                 }
             });
-            emit(&serde_json::to_string_pretty(&error).unwrap_or_default());
+            emit(&printable(serde_json::to_string_pretty(&error).unwrap_or_default()));
             return;
         }
         let mut text = format!("{}: {}\n", failure.code, failure.message);
@@ -178,8 +179,46 @@ impl Output {
         if let Some(next) = &failure.next {
             text.push_str(&format!("next: {next}\n"));
         }
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        let _ = std::io::stderr().lock().write_all(plain(&text).as_bytes());
     }
+}
+
+/// Text as a terminal may have it. What servers and files say is not ours: a control character in it could write over what stands on the
+/// screen, or turn round what is read there, and is shown as the sign for what cannot be shown.
+fn plain(text: &str) -> Cow<'_, str> {
+    let unfit = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns_text_round(c);
+    if !text.contains(unfit) {
+        return Cow::Borrowed(text);
+    }
+    // The ends of lines that were written elsewhere are ends of lines.
+    Cow::Owned(text.replace("\r\n", "\n").replace(unfit, "\u{fffd}"))
+}
+
+/// The same on one line: for what is one entry of a list, and must not look like two.
+pub(super) fn one_line(text: &str) -> String {
+    plain(text).replace('\n', " ")
+}
+
+/// JSON escapes the control characters of ASCII itself; the others it may hold as they are, and terminals know those as well.
+fn printable(json: String) -> String {
+    let unfit = |c: char| (c.is_control() && !c.is_ascii_control()) || c == '\u{7f}' || turns_text_round(c);
+    if !json.contains(unfit) {
+        return json;
+    }
+    // All of them stand inside of strings, and none needs more than four digits.
+    json.chars().fold(String::new(), |mut text, c| {
+        if unfit(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)))
+        } else {
+            text.push(c)
+        }
+        text
+    })
+}
+
+/// The signs by which text is made to be read from right to left, whatever it holds.
+const fn turns_text_round(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes a line; a reader that has gone away (`| head`) is no reason to fail a deploy.
@@ -192,7 +231,8 @@ fn emit(text: &str) {
 /// Columns, as wide as their widest cell, two spaces apart; the last is not padded.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
-    for row in rows {
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -227,6 +267,17 @@ pub(super) fn span(duration: std::time::Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_is_shown_can_write_over_what_stands_there() {
+        assert_eq!(plain("two\tlines\r\nof text\n"), "two\tlines\nof text\n");
+        let over = "said\r\u{1b}[2Kverified\u{9b}1A\u{7f}\u{202e}";
+        assert_eq!(plain(over), "said\u{fffd}\u{fffd}[2Kverified\u{fffd}1A\u{fffd}\u{fffd}");
+        assert_eq!(one_line("a\nb"), "a b");
+        let json = printable(serde_json::to_string(over).unwrap());
+        assert_eq!(json, r#""said\r\u001b[2Kverified\u009b1A\u007f\u202e""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), over);
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
