@@ -1,21 +1,18 @@
 //! `audit`: what happened, and whether the log still says so.
 
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 use serde_json::json;
 
 use super::context::{Context, Creates, tenant_id};
-use super::output::{Exit, Failure, Output, table};
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-
 use super::export::{ExportArgs, export};
-use super::keys::{keygen, public_key};
-use crate::audit::{Finding, Report, Scope, account, timeline, verify, verify_export};
+use super::keys::{keygen, public_key, show_key};
+use super::output::{Exit, Failure, Output, one_line, table};
+use crate::audit::{Finding, LogReport, Report, Scope, account, timeline, verify, verify_export, verify_log};
 use crate::base::{Code, DeployId, PublicKey, count};
 use crate::log::LogError;
-
-/// Deploys verified when none is named.
-const DEPLOYS_VERIFIED: usize = 100_000;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum AuditCommand {
@@ -27,7 +24,7 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "ID")]
         tenant: Option<String>,
     },
-    /// Check hashes, folds, summaries, files and seals; all deploys in the log unless one is named
+    /// Check hashes, folds, summaries, files and seals; unless one deploy is named, of all in the log, and what it remembers of tenants
     Verify {
         /// The deploy
         deploy: Option<String>,
@@ -38,6 +35,9 @@ pub(super) enum AuditCommand {
         /// there are several
         #[arg(long, value_name = "PUBLIC")]
         key: Vec<String>,
+        /// Also demand that the export is one of a whole log (`audit export --all`), so that no deploy of it was left out
+        #[arg(long, requires = "export")]
+        whole_log: bool,
     },
     /// Write a deploy to a file: to be verified elsewhere, to be read, or for a spreadsheet
     Export(ExportArgs),
@@ -46,15 +46,36 @@ pub(super) enum AuditCommand {
         /// The file for the secret key, which must not exist; the public one is printed
         file: PathBuf,
     },
+    /// Show the public key of a key that is there
+    Key {
+        /// The file that `audit keygen` wrote
+        file: PathBuf,
+    },
+}
+
+/// What an export must be, beside as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Demand {
+    Any,
+    WholeLog,
+}
+
+impl Demand {
+    pub(super) const fn of(whole_log: bool) -> Self {
+        if whole_log { Self::WholeLog } else { Self::Any }
+    }
 }
 
 pub(super) async fn audit(context: &Context, command: AuditCommand) -> Result<Exit, Failure> {
     match command {
         AuditCommand::Show { deploy, tenant } => show(context, deploy.as_deref(), tenant.as_deref()).await,
-        AuditCommand::Verify { export: Some(file), key, .. } => check_export(&file, &key, context.output).await,
-        AuditCommand::Verify { deploy, export: None, key } => check(context, deploy.as_deref(), &key).await,
+        AuditCommand::Verify { export: Some(file), key, whole_log, .. } => {
+            check_export(&file, &key, Demand::of(whole_log), context.output).await
+        }
+        AuditCommand::Verify { deploy, export: None, key, .. } => check(context, deploy.as_deref(), &key).await,
         AuditCommand::Export(args) => export(context, &args).await,
         AuditCommand::Keygen { file } => keygen(&file, context.output),
+        AuditCommand::Key { file } => show_key(&file, context.output),
     }
 }
 
@@ -84,7 +105,12 @@ async fn show(context: &Context, named: Option<&str>, tenant: Option<&str>) -> R
 }
 
 /// Checks a file, wherever it comes from.
-pub(super) async fn check_export(file: &Path, keys: &[String], output: Output) -> Result<Exit, Failure> {
+pub(super) async fn check_export(
+    file: &Path,
+    keys: &[String],
+    demand: Demand,
+    output: Output,
+) -> Result<Exit, Failure> {
     let keys = public_keys(keys)?;
     let opened = std::fs::File::open(file).map_err(|error| {
         let message = format!("the export {} cannot be read: {error}", file.display());
@@ -92,12 +118,20 @@ pub(super) async fn check_export(file: &Path, keys: &[String], output: Output) -
     })?;
     let verified = verify_export(BufReader::new(opened), &keys).await?;
     let (log, scope) = (verified.log, verified.scope);
+    let mut found = LogReport { deploys: verified.deploys, findings: Vec::new() };
     let of = match scope {
         Scope::WholeLog => format!("all deploys of log {log}"),
-        Scope::Some => format!("of log {log}"),
+        Scope::Some => {
+            if demand == Demand::WholeLog {
+                let message = "the export says of itself that it holds some deploys of its log, and all were asked for";
+                let (code, message) = (Code::DeployMissing, message.to_owned());
+                found.findings.push(Finding { code, deploy: None, tenant: None, seq: None, message });
+            }
+            format!("of log {log}")
+        }
     };
     let head = (format!("export {}, {of}\n", file.display()), json!({ "file": file, "log": log, "scope": scope }));
-    Ok(tell(output, head, &verified.deploys))
+    Ok(tell(output, head, &found))
 }
 
 fn public_keys(typed: &[String]) -> Result<Vec<PublicKey>, Failure> {
@@ -107,37 +141,35 @@ fn public_keys(typed: &[String]) -> Result<Vec<PublicKey>, Failure> {
 async fn check(context: &Context, named: Option<&str>, keys: &[String]) -> Result<Exit, Failure> {
     let keys = public_keys(keys)?;
     let log = context.log(Creates::No).await?;
-    // All of the log, whatever fleet their rows name: that may be what was changed.
-    let deploys: Vec<DeployId> = if named.is_some() {
-        vec![context.which(&*log, named).await?.id]
+    let found = if named.is_some() {
+        let deploy = context.which(&*log, named).await?.id;
+        LogReport { deploys: vec![(deploy, verify(&*log, deploy, &keys).await?)], findings: Vec::new() }
     } else {
-        let rows = log.deploys(None, DEPLOYS_VERIFIED).await?;
-        rows.into_iter().rev().map(|row| row.id).collect()
+        verify_log(&*log, &keys).await?
     };
-    let mut reports = Vec::with_capacity(deploys.len());
-    for deploy in deploys {
-        // One deploy that cannot be read must not keep the others from being looked at.
-        let report = match verify(&*log, deploy, &keys).await {
-            Err(LogError::Corrupt { place, reason }) => {
-                let message = format!("{place}: {reason}");
-                let finding = Finding { code: Code::LogUnreadable, deploy, tenant: None, seq: None, message };
-                Report { findings: vec![finding], ..Report::default() }
-            }
-            report => report?,
-        };
-        reports.push((deploy, report));
+    // Nothing was checked, which is no answer to who asks for a signature.
+    if found.deploys.is_empty() && found.findings.is_empty() && !keys.is_empty() {
+        let message = "the log holds no deploy: nothing in it is signed by the key that was given";
+        return Err(Failure::new(Code::DeployUnknown, message, "windlass doctor"));
     }
-    Ok(tell(context.output, (String::new(), json!({})), &reports))
+    let head = if found.deploys.is_empty() { "the log holds no deploy\n" } else { "" };
+    Ok(tell(context.output, (head.to_owned(), json!({})), &found))
 }
 
 /// Tells what was found, after a head for people and for machines.
-fn tell(output: Output, (head, mut answer): (String, serde_json::Value), reports: &[(DeployId, Report)]) -> Exit {
-    let whole = reports.iter().all(|(_, report)| report.findings.is_empty());
-    let deploys: Vec<_> =
-        reports.iter().map(|(deploy, report)| json!({ "deploy": deploy, "report": report })).collect();
-    (answer["verified"], answer["deploys"]) = (whole.into(), deploys.into());
+fn tell(output: Output, (head, mut answer): (String, serde_json::Value), found: &LogReport) -> Exit {
+    let LogReport { deploys, findings } = found;
+    let whole = findings.is_empty() && deploys.iter().all(|(_, report)| report.holds());
+    let reports: Vec<_> =
+        deploys.iter().map(|(deploy, report)| json!({ "deploy": deploy, "report": report })).collect();
+    (answer["verified"], answer["deploys"], answer["findings"]) = (whole.into(), reports.into(), json!(findings));
     output.answer(&answer, || {
-        head + &reports.iter().map(|(deploy, report)| report_text(*deploy, report)).collect::<String>()
+        let mut text = head;
+        for (deploy, report) in deploys {
+            text.push_str(&report_text(*deploy, report));
+        }
+        text.extend(findings.iter().map(finding_text));
+        text
     });
     if whole { Exit::Done } else { Exit::Refused }
 }
@@ -145,16 +177,24 @@ fn tell(output: Output, (head, mut answer): (String, serde_json::Value), reports
 fn report_text(deploy: DeployId, report: &Report) -> String {
     let (streams, events) = (count(report.streams, "stream"), count(report.events, "event"));
     let files = count(report.blobs, "file");
-    if report.findings.is_empty() {
+    if report.holds() {
         let seal = report.seal.map_or_else(|| "not sealed yet".to_owned(), |seal| format!("seal {seal}"));
         let signed = report.signed_by.iter().map(|key| format!("; signed by {key}")).collect::<Vec<_>>().concat();
         return format!("deploy {deploy}: verified ({streams}, {events}, {files}; {seal}{signed})\n");
     }
-    let findings = count(report.findings.len() as u64, "finding");
-    let mut text =
-        format!("deploy {deploy}: NOT as it was written, {findings} ({streams}, {events}, {files} looked at)\n");
-    for finding in &report.findings {
-        text.push_str(&format!("  {} {}: {}\n", finding.code, finding.place(), finding.message));
+    let findings = count(report.findings.len() as u64 + report.unlisted, "finding");
+    // A signature that is not there says nothing against what was written.
+    let unsigned = report.unlisted == 0 && report.findings.iter().all(|of| of.code == Code::SignatureMissing);
+    let verdict = if unsigned { "as it was written, and NOT signed as was asked" } else { "NOT as it was written" };
+    let mut text = format!("deploy {deploy}: {verdict}, {findings} ({streams}, {events}, {files} looked at)\n");
+    text.extend(report.findings.iter().map(finding_text));
+    if report.unlisted > 0 {
+        text.push_str(&format!("  … and {} more\n", report.unlisted));
     }
     text
+}
+
+/// One line, whatever a message holds that was not ours.
+fn finding_text(finding: &Finding) -> String {
+    format!("  {} {}: {}\n", finding.code, finding.place(), one_line(&finding.message))
 }

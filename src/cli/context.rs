@@ -1,7 +1,7 @@
 //! What every command starts from: the configuration, and what it leads to.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Selection;
 use super::keys::signing_key;
@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub(super) output: Output,
     /// The kinds of step that workflows may use.
     pub(super) kinds: Kinds,
+    /// The signing key once it has been read: what was found good before anything was touched is what signs in the end.
+    signer: OnceLock<Option<Arc<SigningKey>>>,
 }
 
 /// Whether a command may create the log.
@@ -39,7 +41,7 @@ pub(super) enum Creates {
 
 impl Context {
     pub(super) fn find(explicit: Option<&Path>, output: Output, kinds: Kinds) -> Result<Self, Failure> {
-        Ok(Self { config: Config::find(explicit)?, output, kinds })
+        Ok(Self { config: Config::find(explicit)?, output, kinds, signer: OnceLock::new() })
     }
 
     /// The log's file.
@@ -137,9 +139,15 @@ impl Context {
         })
     }
 
-    /// The key that ends of deploys are signed with, where the configuration names one.
+    /// The key that ends of deploys are signed with, where the configuration names one. Read once.
     pub(super) fn signer(&self) -> Result<Option<Arc<SigningKey>>, Failure> {
-        Ok(self.config.sign_with.as_deref().map(signing_key).transpose()?.map(Arc::new))
+        if let Some(signer) = self.signer.get() {
+            return Ok(signer.clone());
+        }
+        let next = "mend sign_with under [audit] in windlass.toml, or the file, then: windlass doctor";
+        let read = |path| signing_key(path, next).map(Arc::new);
+        let signer = self.config.sign_with.as_deref().map(read).transpose()?;
+        Ok(self.signer.get_or_init(|| signer).clone())
     }
 
     pub(super) fn concurrency(&self) -> usize {

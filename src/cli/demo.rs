@@ -79,7 +79,8 @@ pub(super) async fn demo(dir: &Path, output: Output) -> Result<Exit, Failure> {
     demo.typed(&format!("windlass audit show --tenant {troubled}"));
     audit::audit(&context, audit::AuditCommand::Show { deploy: None, tenant: Some(troubled.clone()) }).await?;
     demo.typed("windlass audit verify");
-    audit::audit(&context, audit::AuditCommand::Verify { deploy: None, export: None, key: Vec::new() }).await?;
+    let verify = audit::AuditCommand::Verify { deploy: None, export: None, key: Vec::new(), whole_log: false };
+    audit::audit(&context, verify).await?;
     demo.scene("The second of the two invoices gets a number of its own, and the release is deployed again");
     let repair = "UPDATE invoices SET number = number || 'b' WHERE id = 2";
     demo.typed(&format!("sqlite3 tenants/{troubled}.db \"{repair}\""));

@@ -219,7 +219,7 @@ pub(super) async fn drive(
     deploy: DeployId,
     tells: Tells,
 ) -> Result<Exit, Failure> {
-    // It was looked for before anything was touched.
+    // It was read before anything was touched.
     let signer = context.signer().map_err(Failure::on_the_way)?;
     let (tell, stop) = watch::channel(Stop::Run);
     let (over, is_over) = oneshot::channel();

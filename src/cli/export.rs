@@ -11,11 +11,9 @@ use super::file::{Existing, NewFile};
 use super::keys::signing_key;
 use super::output::{Exit, Failure};
 use crate::audit::{ExportError, Exported, Scope, verify, write_csv, write_html, write_jsonl};
+use crate::base::limits::EXPORT_DEPLOYS_MAX;
 use crate::base::{Code, DeployId, SigningKey, count};
 use crate::log::Log;
-
-/// Deploys that one export holds at most.
-const DEPLOYS_MAX: usize = 100_000;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ExportArgs {
@@ -47,10 +45,11 @@ enum Format {
 
 pub(super) async fn export(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
     sensible(context, args)?;
-    let signer = args.sign_with.as_deref().map(signing_key).transpose()?;
+    let next = "the same command with the file of your key, or without --sign-with";
+    let signer = args.sign_with.as_deref().map(|path| signing_key(path, next)).transpose()?;
     let log = context.log(Creates::No).await?;
     let deploys: Vec<DeployId> = if args.all {
-        log.deploys(None, DEPLOYS_MAX).await?.into_iter().rev().map(|row| row.id).collect()
+        log.deploys(None, EXPORT_DEPLOYS_MAX).await?.into_iter().rev().map(|row| row.id).collect()
     } else {
         vec![context.which(&*log, args.deploy.as_deref()).await?.id]
     };
@@ -85,6 +84,7 @@ pub(super) async fn export(context: &Context, args: &ExportArgs) -> Result<Exit,
         };
         format!("{file}: {deploys}, {events}, SHA-256 {digest}\n{next}")
     });
+    written.settled()?;
     Ok(Exit::Done)
 }
 

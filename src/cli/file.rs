@@ -18,7 +18,8 @@ pub(super) enum Existing {
     Replace,
 }
 
-/// A file under way, beside the place that it is for. Dropped, it is gone; killed, it stays beside it under its own name.
+/// A file under way, beside the place that it is for. Dropped, it is gone; killed, it stays beside it under a name that no other has:
+/// in a container every process may have the same number.
 pub(super) struct NewFile {
     target: PathBuf,
     draft: PathBuf,
@@ -34,16 +35,31 @@ pub(super) struct Written {
     pub(super) bytes: u64,
     /// SHA-256 of all of it.
     pub(super) digest: Digest,
+    /// It is in its place, and why that may not outlive a loss of power.
+    unsettled: Option<String>,
+}
+
+impl Written {
+    /// The last word on a file, once what is in it has been told.
+    pub(super) fn settled(self) -> Result<(), Failure> {
+        self.unsettled.map_or(Ok(()), |message| {
+            Err(Failure::new(
+                Code::FileNotWritten,
+                message,
+                "look at the disk; the file itself is good as long as it is there",
+            ))
+        })
+    }
 }
 
 impl NewFile {
     /// Begins a file for its owner's eyes alone: what is exported of a log is as confidential as the log, and a key more so.
     pub(super) fn create(target: &Path, existing: Existing) -> Result<Self, Failure> {
-        if existing == Existing::Keep && target.symlink_metadata().is_ok() {
-            return Err(in_the_way(target));
-        }
+        refuse_what_is_there(target, existing)?;
         let name = target.file_name().ok_or_else(|| failed(target, "it has no name"))?.to_string_lossy();
-        let draft = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).map_err(|error| failed(target, error))?;
+        let draft = target.with_file_name(format!(".{name}.{:016x}.part", u64::from_be_bytes(number)));
         let open = File::options().write(true).create_new(true).mode(0o600).open(&draft);
         let file = open.map_err(|error| failed(target, error))?;
         let out = BufWriter::new(file);
@@ -56,7 +72,8 @@ impl NewFile {
         self.out.flush().map_err(failed)?;
         self.out.get_ref().sync_all().map_err(failed)?;
         match self.existing {
-            Existing::Replace => fs::rename(&self.draft, &self.target).map_err(failed)?,
+            Existing::Replace => refuse_what_is_there(&self.target, self.existing)
+                .and_then(|()| fs::rename(&self.draft, &self.target).map_err(failed))?,
             // A link is made only where nothing is: whoever was quicker keeps theirs.
             Existing::Keep => match fs::hard_link(&self.draft, &self.target) {
                 Ok(()) => {}
@@ -69,9 +86,14 @@ impl NewFile {
             },
         }
         let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        let unsettled = File::open(folder).and_then(|folder| folder.sync_all()).err().map(|error| {
+            let (target, folder) = (self.target.display(), folder.display());
+            format!(
+                "{target} is written and in its place, but the disk has not confirmed its name in {folder}: {error}"
+            )
+        });
         let digest = std::mem::replace(&mut self.hasher, Hasher::new()).finish();
-        Ok(Written { bytes: self.bytes, digest })
+        Ok(Written { bytes: self.bytes, digest, unsettled })
     }
 }
 
@@ -92,6 +114,20 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         // Gone already where it was renamed.
         let _ = fs::remove_file(&self.draft);
+    }
+}
+
+/// What is there already and may not be replaced: anything at all, or what is no file of its own, such as a device.
+fn refuse_what_is_there(target: &Path, existing: Existing) -> Result<(), Failure> {
+    match (target.symlink_metadata(), existing) {
+        (Err(_), _) => Ok(()),
+        (Ok(_), Existing::Keep) => Err(in_the_way(target)),
+        (Ok(there), Existing::Replace) if there.is_file() => Ok(()),
+        (Ok(_), Existing::Replace) => {
+            let message =
+                format!("{} is there already and is no regular file, and was left as it is", target.display());
+            Err(Failure::new(Code::FileNotWritten, message, "the same command with another name"))
+        }
     }
 }
 
@@ -128,6 +164,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_process_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("export");
+        let killed = NewFile::create(&target, Existing::Keep).unwrap();
+        let mut file = NewFile::create(&target, Existing::Keep).unwrap();
+        file.write_all(b"whole").unwrap();
+        file.commit().unwrap().settled().unwrap();
+        assert_eq!((names(folder.path()).len(), fs::read_to_string(&target).unwrap()), (2, "whole".to_owned()));
+        drop(killed);
+    }
+
+    #[test]
+    fn nothing_but_a_regular_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        for target in [Path::new("/dev/null"), folder.path(), &link] {
+            let Err(failure) = NewFile::create(target, Existing::Replace) else { panic!("{}", target.display()) };
+            assert!(failure.message().contains("no regular file"), "{}", failure.message());
+        }
+        let target = folder.path().join("export");
+        let file = NewFile::create(&target, Existing::Replace).unwrap();
+        fs::create_dir(&target).unwrap();
+        assert!(file.commit().is_err());
+        assert_eq!(names(folder.path()), ["export", "link"]);
+    }
+
+    #[test]
     fn a_file_that_came_meanwhile_is_kept_and_one_to_be_replaced_is_replaced_whole() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("export");
@@ -139,7 +203,7 @@ mod tests {
         let mut file = NewFile::create(&target, Existing::Replace).unwrap();
         file.write_all(b"ours").unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "theirs");
-        let Written { bytes, digest } = file.commit().unwrap();
+        let Written { bytes, digest, unsettled: None } = file.commit().unwrap() else { panic!("the folder is there") };
         assert_eq!((bytes, digest), (4, Digest::of(b"ours")));
         assert_eq!(
             (names(folder.path()), fs::read_to_string(&target).unwrap()),

@@ -1,6 +1,8 @@
 //! Signing keys: made, and read. A secret key is written to its file and to nothing else.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::json;
@@ -12,10 +14,11 @@ use crate::base::{Code, PublicKey, SigningKey};
 
 pub(super) fn keygen(path: &Path, output: Output) -> Result<Exit, Failure> {
     let mut file = NewFile::create(path, Existing::Keep)?;
-    let key = SigningKey::fresh().map_err(|error| unusable(format!("no key can be made: {error}")))?;
+    let key = SigningKey::fresh()
+        .map_err(|error| unusable(format!("no key can be made: {error}"), "windlass audit keygen FILE, in a moment"))?;
     // Into memory: the file tells what goes wrong when it is put in its place.
     let _ = file.write_all(key.to_file_text().as_bytes());
-    file.commit()?;
+    let written = file.commit()?;
     let (file, public) = (path.display().to_string(), key.public());
     output.answer(&json!({ "file": file, "public_key": public }), || {
         format!(
@@ -23,37 +26,57 @@ pub(super) fn keygen(path: &Path, output: Output) -> Result<Exit, Failure> {
              name.\nTo sign the end of each deploy, in windlass.toml:\n\n    [audit]\n    sign_with = \"{file}\""
         )
     });
+    written.settled()?;
     Ok(Exit::Done)
 }
 
-/// The key in a file.
-pub(super) fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
-    let unusable = |why: &dyn std::fmt::Display| {
-        unusable(format!("the signing key in {} cannot be used: {why}; nothing was done", path.display()))
+/// Shows the public half of a key that is there.
+pub(super) fn show_key(path: &Path, output: Output) -> Result<Exit, Failure> {
+    let public = signing_key(path, "the same command with a file that `windlass audit keygen` wrote")?.public();
+    output.answer(&json!({ "file": path, "public_key": public }), || public.to_string());
+    Ok(Exit::Done)
+}
+
+/// The key in a file; `next` is what to do where it is none.
+pub(super) fn signing_key(path: &Path, next: &str) -> Result<SigningKey, Failure> {
+    let shown = path.display();
+    let unusable = |why: &dyn std::fmt::Display, next: &str| {
+        unusable(format!("the signing key in {shown} cannot be used: {why}; nothing was done"), next)
     };
-    let text = read(path).map_err(|error| unusable(&error))?;
-    SigningKey::from_file_text(&text).map_err(|error| unusable(&error))
+    let file = File::open(path).map_err(|error| unusable(&error, next))?;
+    let mode = file.metadata().map_err(|error| unusable(&error, next))?.permissions().mode();
+    // A group may read it: that is how a secret is handed to a container.
+    if mode & 0o027 != 0 {
+        let why = format!("others than its owner can get at it (mode {:04o})", mode & 0o7777);
+        return Err(unusable(
+            &why,
+            &format!("chmod 600 {shown}; if it was so on a machine that others use, make a new key"),
+        ));
+    }
+    let text = read(file).map_err(|error| unusable(&error, next))?;
+    SigningKey::from_file_text(&text).map_err(|error| unusable(&error, next))
 }
 
 /// A public key as typed, or the file that holds one. What was typed is not repeated: somebody may have typed the secret one.
 pub(super) fn public_key(text: &str) -> Result<PublicKey, Failure> {
     let parsed = match text.parse::<PublicKey>() {
         Err(error) if text.starts_with("ed25519") => Err(error.to_string()),
-        Err(_) => match read(Path::new(text)) {
+        Err(_) => match File::open(text).and_then(read) {
             Ok(text) => text.parse::<PublicKey>().map_err(|error| format!("of the file: {error}")),
             Err(_) => Err("it is neither a public key (ed25519:…) nor a file that holds one".to_owned()),
         },
         Ok(key) => Ok(key),
     };
-    parsed.map_err(|why| unusable(format!("what was given with --key cannot be used: {why}")))
+    let next = "the same command with the public key of whom you trust, which `windlass audit key FILE` shows where the secret one is";
+    parsed.map_err(|why| unusable(format!("what was given with --key cannot be used: {why}"), next))
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+fn read(file: File) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
+    file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 
-fn unusable(message: String) -> Failure {
-    Failure::new(Code::KeyUnusable, message, "windlass audit keygen FILE")
+fn unusable(message: String, next: &str) -> Failure {
+    Failure::new(Code::KeyUnusable, message, next)
 }

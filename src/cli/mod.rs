@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::audit::AuditCommand;
+use self::audit::{AuditCommand, Demand};
 use self::context::Context;
 pub use self::output::Exit;
 use self::output::{Failure, Output};
@@ -224,8 +224,9 @@ async fn dispatch(cli: Cli, kinds: Kinds, output: Output) -> Result<Exit, Failur
         Command::Init => return init::init(output),
         Command::Demo { dir } => return demo::demo(&dir, output).await,
         Command::Audit(AuditCommand::Keygen { file }) => return keys::keygen(&file, output),
-        Command::Audit(AuditCommand::Verify { export: Some(file), key, .. }) => {
-            return audit::check_export(&file, &key, output).await;
+        Command::Audit(AuditCommand::Key { file }) => return keys::show_key(&file, output),
+        Command::Audit(AuditCommand::Verify { export: Some(file), key, whole_log, .. }) => {
+            return audit::check_export(&file, &key, Demand::of(whole_log), output).await;
         }
         _ => {}
     }

@@ -131,8 +131,8 @@ fn head(out: Out<'_>, log: &dyn Log, account: &Account, report: &Report, own: &[
 
 /// Whether the log was as it was written when the report was made.
 fn verdict(out: Out<'_>, report: &Report) -> Result<(), ExportError> {
-    let Report { streams, events, blobs, findings, .. } = report;
-    if findings.is_empty() {
+    let Report { streams, events, blobs, findings, unlisted, .. } = report;
+    if report.holds() {
         return Ok(writeln!(
             out,
             "<p class=\"good\">When this report was made, the log said what was written: {streams} streams, {events} events and \
@@ -146,6 +146,9 @@ fn verdict(out: Out<'_>, report: &Report) -> Result<(), ExportError> {
     for finding in findings {
         let line = format!("{} {}: {}", finding.code, finding.place(), finding.message);
         writeln!(out, "<li>{}</li>", Plain(line))?;
+    }
+    if *unlisted > 0 {
+        writeln!(out, "<li>… and {unlisted} more</li>")?;
     }
     Ok(writeln!(out, "</ul>")?)
 }

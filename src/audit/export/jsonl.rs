@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::lines::{FORMAT, Line};
 use super::{ExportError, Exported, not_text};
 use crate::base::{DeployId, Digest, SigningKey, TenantId};
-use crate::log::{Log, RawStream, TenantQuery};
+use crate::log::{Log, LogError, RawStream, TenantQuery};
 use crate::saga::chain;
 use crate::saga::event::{DeployEvent, Event, Recorded, TenantEvent};
 
@@ -33,6 +33,14 @@ pub async fn write_jsonl(
     signer: Option<&SigningKey>,
     out: &mut (dyn Write + Send),
 ) -> Result<Exported, ExportError> {
+    // Before the first line: what is half written to a pipe cannot be taken back.
+    if signer.is_some() {
+        for deploy in deploys {
+            if log.deploy(*deploy).await?.summary.seal.is_none() {
+                return Err(ExportError::NotSealed { deploy: *deploy });
+            }
+        }
+    }
     let mut exported = Exported { deploys: deploys.len() as u64, events: 0 };
     put(out, &Line::Export { format: FORMAT, log: log.id(), scope, deploys: exported.deploys })?;
     for deploy in deploys {
@@ -72,7 +80,10 @@ async fn write_deploy(
     }
     let signature = match (signer, root) {
         (None, _) => None,
-        (Some(_), None) => return Err(ExportError::NotSealed { deploy }),
+        (Some(_), None) => {
+            let reason = "its row has a seal, and no event does".to_owned();
+            return Err(LogError::Corrupt { place: format!("deploy {deploy}"), reason }.into());
+        }
         (Some(key), Some(root)) => Some(key.sign(&chain::signed(log.id(), deploy, &root))),
     };
     put(out, &Line::Seal { root, signature })?;

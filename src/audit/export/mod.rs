@@ -56,7 +56,9 @@ impl Coded for ExportError {
     fn next(&self) -> Option<String> {
         match self {
             Self::Log(error) => error.next(),
-            Self::NotSealed { deploy } => Some(format!("windlass status {deploy}")),
+            Self::NotSealed { deploy } => Some(format!(
+                "windlass resume {deploy}, and then the same command; or without --sign-with, or with the name of a deploy that has ended"
+            )),
             Self::Io(_) => Some("make room, or name another place with --output".to_owned()),
         }
     }
