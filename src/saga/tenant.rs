@@ -393,6 +393,6 @@ fn describe(event: &TenantEvent) -> String {
 }
 
 #[cfg(test)]
-mod sweep_tests;
+mod mark;
 #[cfg(test)]
 mod tests;
