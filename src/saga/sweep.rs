@@ -130,10 +130,10 @@ impl Search {
     }
 
     fn from(&mut self, fleet: Fleet<'_>) -> Courses {
-        self.explore(Node { fleet, decisions: 0, turned_by_hand: false, order: self.reach.order })
+        self.explore(&Node { fleet, decisions: 0, turned_by_hand: false, order: self.reach.order })
     }
 
-    fn explore(&mut self, node: Node<'_>) -> Courses {
+    fn explore(&mut self, node: &Node<'_>) -> Courses {
         let mut mark = node.fleet.mark(self.alike, self.reach.memory);
         mark.extend([u8::from(node.turned_by_hand), node.order as u8, u8::try_from(node.decisions).unwrap()]);
         match self.seen.get(&mark) {
@@ -151,16 +151,16 @@ impl Search {
         courses
     }
 
-    fn moves(&mut self, node: Node<'_>) -> Courses {
+    fn moves(&mut self, node: &Node<'_>) -> Courses {
         let mut courses = Courses::default();
-        let moved = self.own_moves(&node, &mut courses);
+        let moved = self.own_moves(node, &mut courses);
         for (at, deaths) in (0..).zip(self.reach.deaths) {
             let tenant = &node.fleet.tenants[at];
             if let Some(moment) = tenant.moment().filter(|_| tenant.deaths < *deaths) {
                 let mut after = node.clone();
                 after.fleet.tenants[at].crash();
                 self.deaths[moment as usize] += 1;
-                let after = self.explore(after);
+                let after = self.explore(&after);
                 courses += Courses { undisturbed: 0, recovered: after.undisturbed.saturating_add(after.recovered) };
             }
         }
@@ -168,10 +168,10 @@ impl Search {
             let mut after = node.clone();
             after.fleet.turn();
             after.turned_by_hand = true;
-            courses += self.explore(after);
+            courses += self.explore(&after);
         }
         if !moved {
-            courses += self.rest(&node);
+            courses += self.rest(node);
         }
         courses
     }
@@ -189,12 +189,12 @@ impl Search {
             Order::SecondStops => {
                 self.coordinate(node, courses);
                 self.work(node, 1, courses);
-                *courses += self.explore(Node { order: Order::FirstGoes, ..node.clone() });
+                *courses += self.explore(&Node { order: Order::FirstGoes, ..node.clone() });
                 true
             }
             Order::FirstGoes => {
                 if !self.coordinate(node, courses) && !self.work(node, 0, courses) {
-                    *courses += self.explore(Node { order: Order::SecondGoesOn, ..node.clone() });
+                    *courses += self.explore(&Node { order: Order::SecondGoesOn, ..node.clone() });
                 }
                 true
             }
@@ -213,7 +213,7 @@ impl Search {
         loop {
             let mut after = node.clone();
             after.fleet.work(at, &mut choices);
-            *courses += self.explore(after);
+            *courses += self.explore(&after);
             if !choices.advance() {
                 return true;
             }
@@ -231,7 +231,7 @@ impl Search {
         } else {
             after.fleet.decide();
         }
-        *courses += self.explore(after);
+        *courses += self.explore(&after);
         true
     }
 
@@ -248,7 +248,7 @@ impl Search {
                     let mut after = node.clone();
                     after.decisions += 1;
                     after.fleet.tenants[at].resolve(&mut choices);
-                    courses += self.explore(after);
+                    courses += self.explore(&after);
                     if !choices.advance() {
                         break;
                     }

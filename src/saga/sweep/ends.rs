@@ -16,14 +16,19 @@ pub(super) struct End {
     /// Not a failure, but somebody turned it.
     turned_by_hand: bool,
     outcome: Option<DeployOutcome>,
-    tenants: Vec<(TenantStatus, Vec<(usize, u32)>)>,
+    tenants: Vec<TenantEnd>,
 }
+
+/// Where a tenant stands, and what is in effect there.
+type TenantEnd = (TenantStatus, Vec<(usize, u32)>);
+
+/// Step by step: how its commits and their undos went, as far as it came to that.
+type Met = Vec<Option<Fate>>;
 
 /// What the databases did in one course.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
-    /// For each tenant, step by step: how its commits and their undos went, as far as it came to that.
-    met: Vec<Vec<Option<Fate>>>,
+    met: Vec<Met>,
     /// What was not met cannot be told from what would have gone well: a human has done some of it in the databases' stead, or a
     /// death was what stopped a step between two of its statements, where a turn finds it and would not have without.
     loose: bool,
@@ -86,7 +91,7 @@ pub(super) struct Ends {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seen {
     outcome: Option<u8>,
-    tenants: Vec<((TenantStatus, Vec<(usize, u32)>), Vec<Option<Fate>>)>,
+    tenants: Vec<(TenantEnd, Met)>,
 }
 
 impl Seen {
@@ -173,7 +178,7 @@ fn check_tenant(tenant: &Tenant<'_>) {
         }
         TenantStatus::Unwound => assert!(tenant.effects.is_empty() && ever_started && has_turned, "P4: {history:#?}"),
         TenantStatus::Untouched => {
-            assert!(tenant.effects.is_empty() && !ever_started && has_turned, "P4: {history:#?}")
+            assert!(tenant.effects.is_empty() && !ever_started && has_turned, "P4: {history:#?}");
         }
         TenantStatus::Stuck => {
             let (half, step) = tenant.stuck().unwrap();

@@ -220,8 +220,8 @@ fn the_wide_sweep_of_a_turn_at_every_moment_of_the_other_tenant_finds_nothing() 
     let later = "two tenants, the second stops, every pair up to 3, in two waves";
     two_tenants(later, pairs(&plans), Waves::SecondLater, Weather::Any, STOPS);
     let staged: Vec<_> = (1..=2).flat_map(every_plan_in_two_stages).collect();
-    let stages = "two tenants, the second stops, every pair up to 2, in two stages and two waves";
-    two_tenants(stages, pairs(&staged), Waves::SecondLater, Weather::Any, STOPS);
+    let name = "two tenants, the second stops, every pair up to 2, in two stages and two waves";
+    two_tenants(name, pairs(&staged), Waves::SecondLater, Weather::Any, STOPS);
     after_another(
         "a tenant beside one that fails or completes, every plan up to 4",
         &plans_up_to(4),

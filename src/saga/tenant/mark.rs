@@ -24,15 +24,17 @@ impl TenantState {
         } = self;
         mark.extend([u8::from(planned.is_some()), u8::from(turned.is_some()), u8::from(*ever_started)]);
         mark.extend([u8::from(*settled_by_hand), finished.map_or(0, outcome)]);
-        for id in [undone_by_hand, applied_by_word] {
-            id.iter().for_each(|id| mark.extend(id.as_str().bytes()));
+        for ids in [undone_by_hand, applied_by_word] {
+            mark.extend(ids.iter().flat_map(|id| id.as_str().bytes()));
             mark.push(0);
         }
         if let Some(FailedForGood { index, failure, part }) = failed {
             mark.extend([small(*index), small(*part)]);
             of_failure(Some(failure), mark);
         }
-        steps.iter().for_each(|step| step.mark(mark));
+        for step in steps {
+            step.mark(mark);
+        }
     }
 }
 
