@@ -21,10 +21,13 @@
 mod ends;
 mod families;
 mod offers;
+mod report;
 mod tests;
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::ends::{End, Ends};
 use super::sim::{Fleet, Memory, Odometer};
@@ -80,6 +83,9 @@ struct Count {
     deploys: u64,
     /// Different states of log, databases and workers, each carried on once.
     states: u64,
+    prefixes: u64,
+    /// Those of them from which a worker that knew nothing but the log came to an end, in every way that could follow.
+    recovered: u64,
     /// In them, the deaths of a worker: before an append, after it, and between what the database did and its append.
     deaths: [u64; 3],
     courses: Courses,
@@ -89,6 +95,8 @@ impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.deploys += other.deploys;
         self.states += other.states;
+        self.prefixes += other.prefixes;
+        self.recovered += other.recovered;
         self.deaths.iter_mut().zip(other.deaths).for_each(|(deaths, other)| *deaths += other);
         self.courses += other.courses;
     }
@@ -103,6 +111,9 @@ struct Node<'p> {
     order: Order,
 }
 
+/// What a worker of one tenant can read in the log: which tenant, its fold, and the deploy's row.
+type Prefix = (usize, Vec<u8>);
+
 /// Goes through all courses of one deploy.
 struct Search {
     reach: Reach,
@@ -113,20 +124,52 @@ struct Search {
     /// The rests of a tenant at which the fold has been offered everything.
     offered: HashSet<Vec<u8>>,
     deaths: [u64; 3],
+    /// What was in the log at some moment at which the tenant's worker could die.
+    prefixes: HashSet<Prefix>,
+    /// What was in the log when no worker had the tenant, and all that followed has ended well.
+    recovered: HashSet<Prefix>,
     ends: Ends,
 }
 
 impl Search {
     fn new(reach: Reach, alike: bool) -> Self {
-        Self { reach, alike, seen: HashMap::new(), offered: HashSet::new(), deaths: [0; 3], ends: Ends::new(alike) }
+        Self {
+            reach,
+            alike,
+            seen: HashMap::new(),
+            offered: HashSet::new(),
+            deaths: [0; 3],
+            prefixes: HashSet::new(),
+            recovered: HashSet::new(),
+            ends: Ends::new(alike),
+        }
     }
 
-    /// Goes through everything within reach of this fleet, and checks how it ended.
-    fn of(fleet: Fleet<'_>, reach: Reach, alike: bool) -> Count {
+    /// Goes through everything within reach of this fleet, and checks how it ended: how far it came, and what it found.
+    fn of(fleet: Fleet<'_>, reach: Reach, alike: bool) -> (Count, Option<String>) {
         let mut search = Self::new(reach, alike);
-        let courses = search.from(fleet);
-        search.ends.check();
-        Count { deploys: 1, states: search.seen.len() as u64, deaths: search.deaths, courses }
+        let end = catch_unwind(AssertUnwindSafe(|| {
+            let courses = search.from(fleet);
+            search.ends.check();
+            courses
+        }));
+        let count = search.count(end.as_ref().copied().unwrap_or_default());
+        match end {
+            Err(panic) => (count, Some(said(&*panic))),
+            Ok(_) if count.recovered != count.prefixes => (count, Some("a prefix was not recovered from".to_owned())),
+            Ok(_) => (count, None),
+        }
+    }
+
+    fn count(&self, courses: Courses) -> Count {
+        Count {
+            deploys: 1,
+            states: self.seen.len() as u64,
+            prefixes: self.prefixes.len() as u64,
+            recovered: self.prefixes.intersection(&self.recovered).count() as u64,
+            deaths: self.deaths,
+            courses,
+        }
     }
 
     fn from(&mut self, fleet: Fleet<'_>) -> Courses {
@@ -148,7 +191,20 @@ impl Search {
         }
         let courses = self.moves(node);
         self.seen.insert(mark, Some(courses));
+        self.note_prefixes(node);
         courses
+    }
+
+    /// Whatever follows here has ended well.
+    fn note_prefixes(&mut self, node: &Node<'_>) {
+        for ((at, tenant), deaths) in node.fleet.tenants.iter().enumerate().zip(self.reach.deaths) {
+            let prefix = || (at, node.fleet.read_mark(at));
+            if !tenant.is_held() {
+                self.recovered.insert(prefix());
+            } else if tenant.deaths < *deaths {
+                self.prefixes.insert(prefix());
+            }
+        }
     }
 
     fn moves(&mut self, node: &Node<'_>) -> Courses {
@@ -259,12 +315,8 @@ impl Search {
     }
 }
 
-impl Drop for Search {
-    /// Says how far it came.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let deaths: u64 = self.deaths.iter().sum();
-            println!("sweep: found in a deploy after {} states and {deaths} deaths", self.seen.len());
-        }
-    }
+/// What a failed check said, in its first line.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let whole = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    whole.and_then(|said| said.lines().next()).unwrap_or("it panicked").to_owned()
 }

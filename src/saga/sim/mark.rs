@@ -89,16 +89,28 @@ fn event_mark(event: &TenantEvent, mark: &mut Vec<u8>) {
 }
 
 impl Fleet<'_> {
+    /// What tells apart what a worker that takes this tenant up reads in the log.
+    pub fn read_mark(&self, at: usize) -> Vec<u8> {
+        let mut mark = self.deploy_mark();
+        self.tenants[at].state.mark(&mut mark);
+        mark
+    }
+
+    /// The deploy stream has one order: with its length and its row its state is known.
+    fn deploy_mark(&self) -> Vec<u8> {
+        let row = self.deploy.summary();
+        let mut mark = vec![byte(self.deploy.seq().0), row.direction as u8, u8::from(row.outcome.is_some())];
+        mark.extend(row.open.map_or([0, 0], |(stage, wave)| [1 + byte(stage), byte(wave)]));
+        mark
+    }
+
     /// The mark of the whole; `alike`: the tenants can be told apart by their order only, which is left out.
     pub fn mark(&self, alike: bool, memory: Memory) -> Vec<u8> {
         let mut tenants: Vec<_> = self.tenants.iter().map(|tenant| tenant.mark(memory)).collect();
         if alike {
             tenants.sort_unstable();
         }
-        let row = self.deploy.summary();
-        // The deploy stream has one order: with its length and its row its state is known.
-        let mut mark = vec![byte(self.deploy.seq().0), row.direction as u8, u8::from(row.outcome.is_some())];
-        mark.extend(row.open.map_or([0, 0], |(stage, wave)| [1 + byte(stage), byte(wave)]));
+        let mut mark = self.deploy_mark();
         mark.extend(proposal_mark(self.proposal.as_ref(), self.deploy.seq()));
         for tenant in tenants {
             mark.extend(byte(tenant.len() / 200).to_be_bytes());

@@ -1,7 +1,6 @@
 //! What is swept: plans, what may go wrong in them, and how many tenants go at once.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use super::ends::Seen;
 use super::{Count, Order, Reach, Search};
@@ -91,48 +90,15 @@ impl Weather {
     }
 }
 
-impl Count {
-    /// One line of the table in `docs/reliability.md`.
-    fn print(self, family: &str, began: Instant) -> Self {
-        let Self { deploys, states, deaths: [before, after, effect], courses } = self;
-        let [undisturbed, recovered] = [courses.undisturbed, courses.recovered].map(number);
-        let seconds = began.elapsed().as_secs_f64();
-        println!(
-            "sweep | {family} | {deploys} | {states} | {before} | {after} | {effect} | {undisturbed} | {recovered} | {seconds:.1} |"
-        );
-        self
-    }
-}
-
-/// In full as long as it can be read.
-fn number(of: u128) -> String {
-    match of {
-        u128::MAX => "more than 10^38".to_owned(),
-        0..1_000_000_000_000 => of.to_string(),
-        _ => format!("about 10^{}", of.ilog10()),
-    }
-}
-
+/// One death of the one tenant's worker, and a turn by hand.
 pub(super) const ONE_DEATH: Reach =
     Reach { deaths: &[1], decisions: 0, by_hand: true, order: Order::Any, memory: Memory::Future };
-
-/// Sweeps deploys of one tenant, one for each plan.
-pub(super) fn one_tenant<'p>(
-    name: &str,
-    plans: impl IntoIterator<Item = &'p Plan>,
-    weather: Weather,
-    reach: Reach,
-) -> Count {
-    let began = Instant::now();
-    let mut count = Count::default();
-    for plan in plans {
-        let stages = plan.steps().last().map_or(1, |step| step.stage + 1);
-        let mut fleet = Fleet::new(&vec![1; stages as usize], [(plan, vec![0; stages as usize])]);
-        weather.over(&mut fleet);
-        count += Search::of(fleet, reach, false);
-    }
-    count.print(name, began)
-}
+/// Two of them.
+pub(super) const TWO_DEATHS: Reach = Reach { deaths: &[2], ..ONE_DEATH };
+/// Of both tenants' workers one each: also of a process that drove both, at every pair of moments.
+pub(super) const BOTH_DIE: Reach = Reach { deaths: &[1, 1], ..ONE_DEATH };
+/// The second tenant stops at each of its moments, and dies at any.
+pub(super) const STOPS: Reach = Reach { deaths: &[0, 1], by_hand: false, order: Order::SecondStops, ..ONE_DEATH };
 
 /// Where two tenants stand in the order of waves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,62 +108,85 @@ pub(super) enum Waves {
     SecondLater,
 }
 
-/// Sweeps deploys of two tenants, one for each pair of plans.
-pub(super) fn two_tenants<'p>(
-    name: &str,
-    pairs: impl IntoIterator<Item = (&'p Plan, &'p Plan)>,
-    waves: Waves,
-    weather: Weather,
-    reach: Reach,
-) -> Count {
-    let began = Instant::now();
-    let mut count = Count::default();
-    for (first, second) in pairs {
-        let alike =
-            first == second && waves == Waves::Same && reach.order == Order::Any && reach.deaths[0] == reach.deaths[1];
-        let mut fleet = pair(first, second, waves);
-        weather.over(&mut fleet);
-        count += Search::of(fleet, reach, alike);
+/// One deploy to be swept.
+#[derive(Debug, Clone)]
+pub(super) struct Deploy {
+    /// Of each tenant.
+    pub plans: Vec<Plan>,
+    pub waves: Waves,
+    pub weather: Weather,
+    pub reach: Reach,
+    /// How the acts of the first tenant may go, where that is not as the weather is.
+    pub first: Option<&'static [Fate]>,
+}
+
+impl Deploy {
+    pub(super) fn sweep(&self) -> (Count, Option<String>) {
+        Search::of(self.fleet(), self.reach, self.is_alike())
     }
-    count.print(name, began)
-}
 
-fn pair<'p>(first: &'p Plan, second: &'p Plan, waves: Waves) -> Fleet<'p> {
-    let last = |plan: &Plan| plan.steps().last().map_or(0, |step| step.stage);
-    let stages = 1 + last(first).max(last(second)) as usize;
-    let wave = u32::from(waves == Waves::SecondLater);
-    Fleet::new(&vec![1 + wave; stages], [(first, vec![0; stages]), (second, vec![wave; stages])])
-}
+    /// Every way in which it ends, with or without deaths.
+    pub(super) fn ends(&self) -> BTreeSet<Seen> {
+        let mut search = Search::new(self.reach, false);
+        search.from(self.fleet());
+        search.ends.seen()
+    }
 
-/// Every way in which a deploy of two tenants ends, with or without deaths.
-pub(super) fn ends_of_two(plans: [&Plan; 2], waves: Waves, reach: Reach) -> BTreeSet<Seen> {
-    let mut fleet = pair(plans[0], plans[1], waves);
-    Weather::Any.over(&mut fleet);
-    let mut search = Search::new(reach, false);
-    search.from(fleet);
-    search.ends.seen()
-}
-
-/// Sweeps deploys of two tenants of which the first has one step, that fails, or that works and whose undo fails or works: all that the
-/// second, for each of the plans, can learn of it.
-pub(super) fn after_another<'p>(
-    name: &str,
-    plans: impl IntoIterator<Item = &'p Plan>,
-    fates: &'static [Fate],
-    weather: Weather,
-) -> Count {
-    let began = Instant::now();
-    let mut count = Count::default();
-    let first = plan(&["z"]);
-    let reach =
-        Reach { deaths: &[0, 1], decisions: 0, by_hand: false, order: Order::SecondStops, memory: Memory::Future };
-    for second in plans {
-        let mut fleet = pair(&first, second, Waves::Same);
-        weather.over(&mut fleet);
-        for draw in &mut fleet.tenants[0].luck[0].acts {
-            draw.of = fates;
+    fn fleet(&self) -> Fleet<'_> {
+        let last = |plan: &Plan| plan.steps().last().map_or(0, |step| step.stage);
+        let stages = 1 + self.plans.iter().map(last).max().unwrap_or(0) as usize;
+        let later = u32::from(self.waves == Waves::SecondLater);
+        let tenants = self.plans.iter().zip(0..).map(|(plan, at)| (plan, vec![at * later; stages]));
+        let mut fleet = Fleet::new(&vec![1 + later; stages], tenants);
+        self.weather.over(&mut fleet);
+        if let Some(fates) = self.first {
+            fleet.tenants[0].luck.iter_mut().flat_map(|luck| &mut luck.acts).for_each(|draw| draw.of = fates);
         }
-        count += Search::of(fleet, reach, false);
+        fleet
     }
-    count.print(name, began)
+
+    /// Its tenants can be told apart by their order only.
+    fn is_alike(&self) -> bool {
+        let Reach { deaths, order, .. } = self.reach;
+        let [first, second] = self.plans.as_slice() else { return false };
+        let same = first == second && deaths[0] == deaths[1] && self.first.is_none();
+        same && self.waves == Waves::Same && order == Order::Any
+    }
+}
+
+/// Deploys that are counted together: one line of the table.
+pub(super) struct Family {
+    pub name: String,
+    pub deploys: Vec<Deploy>,
+}
+
+/// Deploys of one tenant, one for each plan.
+pub(super) fn one_tenant(name: &str, plans: &[Plan], weather: Weather, reach: Reach) -> Family {
+    let deploy = |plan: &Plan| Deploy { plans: vec![plan.clone()], waves: Waves::Same, weather, reach, first: None };
+    Family { name: format!("one tenant, {name}"), deploys: plans.iter().map(deploy).collect() }
+}
+
+/// Deploys of two tenants, one for each pair of plans.
+pub(super) fn two_tenants(name: &str, pairs: &[(&Plan, &Plan)], waves: Waves, reach: Reach) -> Family {
+    let deploy = |(first, second): &(&Plan, &Plan)| Deploy {
+        plans: vec![(*first).clone(), (*second).clone()],
+        waves,
+        weather: Weather::Any,
+        reach,
+        first: None,
+    };
+    Family { name: format!("two tenants, {name}"), deploys: pairs.iter().map(deploy).collect() }
+}
+
+/// Deploys of two tenants of which the first has one step, that goes in one of these ways: all that the second, for each of the plans, can
+/// learn of it is whether it failed or completed, and how its undo went.
+pub(super) fn beside_another(name: &str, plans: &[Plan], fates: &'static [Fate]) -> Family {
+    let deploy = |second: &Plan| Deploy {
+        plans: vec![plan(&["z"]), second.clone()],
+        waves: Waves::Same,
+        weather: Weather::Any,
+        reach: STOPS,
+        first: Some(fates),
+    };
+    Family { name: format!("a tenant beside one that {name}"), deploys: plans.iter().map(deploy).collect() }
 }
