@@ -29,7 +29,7 @@ use super::tenant::{Action, StepState, TenantState};
 use super::testing::{
     AGAIN, decided, failed, failed_after, failure, looked, planned, statements, succeeded, undo_failed, undone,
 };
-use crate::base::{Attempt, Code, DeployId, TenantId};
+use crate::base::{Attempt, Code, DeployId, StepId, TenantId};
 
 /// Where the worker is between two small steps. Its death loses this, and nothing else.
 #[derive(Debug, Clone)]
@@ -324,7 +324,11 @@ impl<'p> Tenant<'p> {
     }
 
     /// Evidence, where it can be had, is what the ledger says.
+    ///
+    /// Only a death leaves a step in doubt, and each allows for the tries of one doubt and for a look that no log heard of.
     fn look(&mut self, half: Half, step: usize, choose: &mut dyn Choose) -> Found {
+        let (looks_max, draw) = ((RetryPolicy::default().attempts + 1) * self.deaths, &self.luck[step].look);
+        assert!(draw.mended || draw.met < looks_max, "evidence of {} is looked for without end", self.id(step));
         if let Err(class) = self.luck[step].look.meet(choose) {
             let looks = match self.state.step(self.plan, &self.plan.steps()[step].id) {
                 Some(StepState::Doubt { looks, .. }) => looks.counted,
@@ -351,6 +355,19 @@ impl<'p> Tenant<'p> {
     /// How many of them are in effect.
     pub fn in_effect(&self, step: usize) -> u32 {
         self.effects.iter().filter(|(of, _)| *of == step).map(|_| 1).sum()
+    }
+
+    /// Whether the database's ledger says of each step what is in effect of it. Of an act that a human settled it may not know.
+    pub fn is_ledger_right(&self) -> bool {
+        let settled = |at: usize| {
+            let of = |step: &StepId| step.as_str() == self.id(at);
+            let mut until_undo = self
+                .history
+                .iter()
+                .take_while(|event| !matches!(&***event, TenantEvent::UndoStarted { step, .. } if of(step)));
+            until_undo.any(|event| matches!(&**event, TenantEvent::TenantResolved { step, .. } if of(step)))
+        };
+        (0..self.ledger.len()).all(|at| self.ledger[at].0 == self.in_effect(at) || settled(at))
     }
 
     /// The step that waits for a human.

@@ -123,12 +123,18 @@ impl<'p> Fleet<'p> {
 
     /// One small step of a tenant's worker; false where it finds nothing to do.
     pub fn work(&mut self, at: usize, choose: &mut dyn Choose) -> bool {
-        let may_start = self.is_forward();
+        let (may_start, open) = (self.is_forward(), self.deploy.summary().open);
         let tenant = &mut self.tenants[at];
         let before = tenant.history.len();
         let moved = tenant.step(self.deploy.summary(), choose);
-        let started = tenant.history[before..].iter().any(|event| TenantEvent::is_forward_start(event));
-        assert!(may_start || !started, "P5: a step started after the turn");
+        for event in &tenant.history[before..] {
+            if let TenantEvent::StepStarted { step, .. } = &**event {
+                assert!(may_start, "P5: {step} started after the turn");
+                let stage = tenant.plan.step(step).unwrap().stage;
+                let due = (stage, self.waves[at][stage as usize]);
+                assert!(open.is_some_and(|open| due <= open), "{step} started before its wave was open");
+            }
+        }
         moved
     }
 

@@ -171,7 +171,10 @@ fn check_tenant(tenant: &Tenant<'_>) {
     let mut after_turn = history.iter().skip_while(|event| !matches!(***event, TenantEvent::TenantTurned { .. }));
     let has_turned = after_turn.clone().next().is_some();
     assert!(!after_turn.any(|event| event.is_forward_start()), "P5: {history:#?}");
-    match tenant.status() {
+    let status = tenant.status();
+    let at_rest = !matches!(status, TenantStatus::Stuck | TenantStatus::Abandoned);
+    assert!(!at_rest || tenant.is_ledger_right(), "P4: the ledger is not told what was undone: {history:#?}");
+    match status {
         TenantStatus::Completed => {
             assert_eq!(tenant.effects, all.collect::<Vec<_>>(), "P3: what is in effect, in the plan's order");
             assert!(!has_turned);

@@ -71,7 +71,7 @@ pub(super) fn five_steps() -> Vec<(&'static str, Plan)> {
 pub(super) enum Weather {
     /// An act and its undo each work, fail once, or fail for good.
     Any,
-    /// Instead of failing for good they fail as often as they are tried.
+    /// Instead of failing for good they fail as often as they are tried, and so does a look for evidence.
     Tiring,
     /// Any, and so does a look for evidence.
     NoEvidence,
@@ -80,11 +80,13 @@ pub(super) enum Weather {
 impl Weather {
     fn over(self, fleet: &mut Fleet<'_>) {
         for luck in fleet.tenants.iter_mut().flat_map(|tenant| &mut tenant.luck) {
-            if self != Weather::NoEvidence {
-                luck.look.of = WORKS;
-            }
-            if self == Weather::Tiring {
-                luck.acts.iter_mut().chain(&mut luck.undos).for_each(|draw| draw.of = TIRING);
+            match self {
+                Weather::Any => luck.look.of = WORKS,
+                Weather::Tiring => {
+                    let all = luck.acts.iter_mut().chain(&mut luck.undos).chain([&mut luck.look, &mut luck.reach]);
+                    all.for_each(|draw| draw.of = TIRING);
+                }
+                Weather::NoEvidence => {}
             }
         }
     }

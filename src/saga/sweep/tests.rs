@@ -50,7 +50,7 @@ fn share_of_one() -> Vec<Family> {
     let five: Vec<_> = five_steps().into_iter().map(|(_, plan)| plan).collect();
     let chain = plan(&["a", "check: a", "c: check"]);
     let diamond = plan(&["a", "b: a", "check: a", "d: b check"]);
-    let mut families: Vec<_> = (1..=4)
+    let mut families: Vec<_> = (1..=3)
         .map(|steps| one_tenant(&format!("every plan of {steps}"), &every_plan(steps), any, ONE_DEATH))
         .collect();
     families.extend([
@@ -87,7 +87,7 @@ fn the_sweep_finds_nothing() {
     let families: Vec<_> = share_of_one().into_iter().chain(share_of_two()).collect();
     let rows = sweep("The sweep, the share of every run:", &families);
     // One that goes through less than it did is not to pass for the same.
-    let known = [[35, 72, 16], [140, 290, 104], [960, 1984, 864], [11_840, 24_384, 11_776]];
+    let known = [[35, 72, 16], [140, 290, 104], [960, 1984, 864]];
     assert_eq!(rows.iter().take(known.len()).map(|row| row.count.deaths).collect::<Vec<_>>(), known);
 }
 
@@ -101,6 +101,7 @@ fn whole_of_one() -> Vec<Family> {
     let two_decisions = Reach { decisions: 2, ..ONE_DEATH };
     let all = Reach { decisions: 2, ..TWO_DEATHS };
     vec![
+        one_tenant("every plan of 4", &every_plan(4), any, ONE_DEATH),
         one_tenant("every plan of 5", &every_plan(5), any, ONE_DEATH),
         one_tenant("tries run out, every plan up to 3", &of_sizes(1..=3, every_plan), Weather::Tiring, ONE_DEATH),
         one_tenant("two deaths, every plan up to 4", &of_sizes(1..=4, every_plan), any, TWO_DEATHS),
