@@ -10,14 +10,13 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 copy=${WINDLASS_MUTATIONS_DIR:-$root/target/sweep-mutations}
-# What they depend on is built already.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
-
-rm -rf "$copy"
+rm -rf "$copy/src"
 mkdir -p "$copy/src"
 cp -R "$root/src/base" "$root/src/saga" "$copy/src/"
 cp "$root/Cargo.lock" "$copy/"
-sed '/^default-run/d; /^\[\[bench\]\]/,/^$/d' "$root/Cargo.toml" >"$copy/Cargo.toml"
+# Neither the binary and the benchmark, nor what only the other floors need.
+sed -E '/^default-run/d; /^\[\[bench\]\]/,/^$/d; /^(async-trait|clap|futures-util|glob|percent-encoding|sqlx|tempfile|tokio|tracing[a-z-]*|url) = /d' \
+    "$root/Cargo.toml" >"$copy/Cargo.toml"
 printf '//! The machines alone.\n#![allow(warnings)]\npub mod base;\npub mod saga;\n' >"$copy/src/lib.rs"
 
 missed=0
@@ -35,7 +34,7 @@ for patch in "$here"/*.patch; do
     # One line for each family: `found in: <family>: <what>, (deploy …)`.
     found=$(grep -a '^found in: ' <<<"$out" || true)
     if [ -n "$found" ]; then
-        first=$(head -n 1 <<<"$found" | sed -E 's/^found in: //; s/ \(deploy [0-9]+, .*//; s/assertion `[^`]*` failed: //; s/, after \[$//')
+        first=$(head -n 1 <<<"$found" | sed -E 's/^found in: //; s/ \(deploy [0-9]+, .*//; s/assertion `[^`]*` failed: //; s/, after \[$//; s/ \{ outcome: ([A-Za-z]+).*/ \1/; s/ \{.*//; s/: \[$//')
         title=$(head -n 1 "$patch")
         printf '| %s | %s | %s | %s |\n' "$title" "${first#*: }" "${first%%: *}" "$(wc -l <<<"$found")"
     elif grep -q 'test result: ok. 1 passed' <<<"$out"; then
