@@ -2,7 +2,7 @@
 # Plants one mistake after the other in a copy of the machines, and prints which check of the sweep finds it, in which family of deploys. The
 # code here is not touched. The copy holds `base` and `saga` alone, which need nothing else, so that each is built in seconds.
 #
-#   tests/sweep/mutations/run.sh              all of them: about ten minutes
+#   tests/sweep/mutations/run.sh              all of them: minutes
 #   tests/sweep/mutations/run.sh 03 07        those whose numbers begin so
 #
 # Ends with 1 if one was not found.
