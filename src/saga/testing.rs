@@ -124,6 +124,7 @@ pub fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
         trigger: Trigger::Command,
         actor: operator(),
         previous: None,
+        overrides: None,
     }
 }
 

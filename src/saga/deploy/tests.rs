@@ -17,5 +17,5 @@ fn opened(stage: u32, wave: u32) -> DeployEvent {
 }
 
 fn sealed() -> DeployEvent {
-    DeployEvent::Sealed { root: Digest::of(b"root") }
+    DeployEvent::Sealed { root: Digest::of(b"root"), signature: None }
 }
