@@ -14,6 +14,7 @@ mod examples;
 mod full_disk;
 mod log;
 mod postgres;
+mod storm;
 mod support;
 mod tenant;
 mod undo;

@@ -70,6 +70,13 @@ pub async fn of_sqlite(file: &Path) -> Vec<String> {
     lines
 }
 
+/// Runs SQL in an SQLite file.
+pub async fn execute_in_sqlite(file: &Path, sql: &str) {
+    let mut connection = sqlite(file).await;
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
 /// What a PostgreSQL tenant holds, in the schema `public` of a database.
 pub async fn of_postgres(url: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
