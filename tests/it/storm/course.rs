@@ -141,11 +141,15 @@ impl Course {
             (Way::Rollback, Some(brought)) => brought.clone(),
             _ => self.fleet.migrations[self.fleet.in_force..].iter().map(|migration| migration.number).collect(),
         };
+        let counting = |number: &usize| {
+            self.fleet.migrations.iter().any(|migration| migration.number == *number && migration.kind != Kind::Pair)
+        };
+        let counted: Vec<usize> = moved.iter().copied().filter(counting).collect();
         let case = Case {
             fleet: &self.fleet,
             servers,
             way: draw.way,
-            moved: &moved,
+            counted: &counted,
             before: &self.sights,
             target: &self.calm,
             outcome,

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use super::chronicle::Chronicle;
 use super::dice::Dice;
 use super::disk::Disk;
-use super::release::{FOUNDATION, ITEMS, Kind, Migration, Speech, draw};
+use super::release::{FOUNDATION, ITEMS, Kind, MIGRATIONS_MAX, Migration, Speech, draw};
 use super::servers::{Engine, Servers};
 use crate::support::project::{Project, Ran};
 use crate::support::server::APP_PASSWORD;
@@ -278,7 +278,10 @@ impl Tenant {
             }
         }
         let rows: Vec<String> = (1..=ITEMS).map(|id| format!("({id}, 'item {id}', {})", id * 10)).collect();
-        self.execute(servers, &format!("{FOUNDATION}\nINSERT INTO items VALUES {};", rows.join(", "))).await;
+        let passages: Vec<String> = (1..=MIGRATIONS_MAX).map(|number| format!("({number}, 0, 0)")).collect();
+        let (rows, passages) = (rows.join(", "), passages.join(", "));
+        let sql = format!("{FOUNDATION}\nINSERT INTO items VALUES {rows};\nINSERT INTO passages VALUES {passages};");
+        self.execute(servers, &sql).await;
     }
 
     /// Runs SQL as the tenant's own user.
@@ -341,7 +344,7 @@ fn definitions_of_postgres(port: u16, database: &str) -> Vec<String> {
 
 /// Takes the rows of `passages` out of the lines of a tenant, in the form that each engine's have, and counts them.
 fn take_passages(lines: &mut Vec<String>) -> BTreeMap<usize, (u64, u64)> {
-    let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     let mut inside = false;
     lines.retain(|line| {
         let row = if let Some(row) = line.strip_prefix("row of passages: ") {
@@ -355,14 +358,9 @@ fn take_passages(lines: &mut Vec<String>) -> BTreeMap<usize, (u64, u64)> {
         } else {
             return true;
         };
-        let row = row.trim_matches(['(', ')', ',', ';']);
-        let (number, way) = row.split_once(',').unwrap();
-        let count = counts.entry(number.trim().parse().unwrap()).or_default();
-        match way.trim().trim_matches('\'') {
-            "up" => count.0 += 1,
-            "down" => count.1 += 1,
-            other => panic!("a passage {other:?}"),
-        }
+        let numbers: Vec<u64> =
+            row.trim_matches(['(', ')', ',', ';']).split(',').map(|number| number.trim().parse().unwrap()).collect();
+        counts.insert(usize::try_from(numbers[0]).unwrap(), (numbers[1], numbers[2]));
         false
     });
     counts

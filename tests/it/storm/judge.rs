@@ -29,8 +29,8 @@ pub(super) struct Case<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) servers: &'a Servers,
     pub(super) way: Way,
-    /// The numbers of the migrations that it brings or takes back.
-    pub(super) moved: &'a [usize],
+    /// The numbers of the migrations that it brings or takes back, and that count their passages.
+    pub(super) counted: &'a [usize],
     /// What the tenants held before it.
     pub(super) before: &'a BTreeMap<String, Sight>,
     /// What they are to hold where it has completed.
@@ -95,15 +95,14 @@ impl Case<'_> {
         chronicle: &Chronicle,
     ) -> Vec<String> {
         let mut faults = Vec::new();
-        let none = (0, 0);
-        for number in before.passages.keys().chain(after.passages.keys()) {
-            let (was, is) = (before.passages.get(number).unwrap_or(&none), after.passages.get(number).unwrap_or(&none));
+        for (number, is) in &after.passages {
+            let was = &before.passages[number];
             let (Some(up), Some(down)) = (is.0.checked_sub(was.0), is.1.checked_sub(was.1)) else {
                 faults.push(format!("{tenant}: passages of {number} are gone: {was:?}, then {is:?}"));
                 continue;
             };
             let (acted, undone) = if self.way == Way::Forward { (up, down) } else { (down, up) };
-            let right = match (self.moved.contains(number), self.outcome) {
+            let right = match (self.counted.contains(number), self.outcome) {
                 (false, _) => (acted, undone) == (0, 0),
                 (true, "completed") => (acted, undone) == (1, 0),
                 (true, _) => acted == undone && acted <= 1,

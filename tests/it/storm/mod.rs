@@ -21,6 +21,7 @@ mod release;
 mod servers;
 
 use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chronicle::{Chronicle, Count};
@@ -78,8 +79,12 @@ fn storm(size: &Size) -> Chronicle {
     let chronicle = Chronicle::new();
     say(&format!("storm: seed {seed}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(blow(size, seed, &chronicle));
+    let blown = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(blow(size, seed, &chronicle))));
     say(&chronicle.account(seed));
+    if let Err(panic) = blown {
+        say(&format!("storm: the test itself has failed. What was done:\n{}", chronicle.lines()));
+        std::panic::resume_unwind(panic);
+    }
     let findings = chronicle.findings();
     assert!(findings.is_empty(), "with {SEED}={seed}:\n{}", findings.join("\n\n"));
     chronicle
@@ -96,15 +101,16 @@ async fn blow(size: &Size, seed: u64, chronicle: &Chronicle) {
             && chronicle.findings().len() < FINDINGS_MAX
     };
     let mut fleets: Vec<(Course, usize)> = Vec::new();
+    let mut founded = 0;
     for round in 0.. {
         let at = round % SPEECHES.len();
         if !goes_on() {
             break;
         }
         if fleets.len() <= at {
-            fleets.push((course(round, size, &servers, &mut dice).await, 0));
+            fleets.push((course(&mut founded, SPEECHES[at], size, &servers, &mut dice).await, 0));
         } else if fleets[at].1 >= DEPLOYS_OF_A_FLEET {
-            let new = course(round, size, &servers, &mut dice).await;
+            let new = course(&mut founded, SPEECHES[at], size, &servers, &mut dice).await;
             let (old, _) = std::mem::replace(&mut fleets[at], (new, 0));
             old.fleet.remove(&servers).await;
         }
@@ -114,7 +120,7 @@ async fn blow(size: &Size, seed: u64, chronicle: &Chronicle) {
         course.deploy(&servers, &mut deck, size.faults, chronicle, &mut dice).await;
         if chronicle.findings().len() > known {
             // It is not what it should be, so nothing more is to be learned from it.
-            let new = self::course(round, size, &servers, &mut dice).await;
+            let new = self::course(&mut founded, SPEECHES[at], size, &servers, &mut dice).await;
             let (old, _) = std::mem::replace(&mut fleets[at], (new, 0));
             say(&format!("storm: the files of what was found are kept in {}", old.fleet.keep(chronicle).display()));
         }
@@ -122,9 +128,9 @@ async fn blow(size: &Size, seed: u64, chronicle: &Chronicle) {
 }
 
 /// A fleet that is founded now.
-async fn course(round: usize, size: &Size, servers: &Servers, dice: &mut Dice) -> Course {
-    let speech = SPEECHES[round % SPEECHES.len()];
-    let fleet = Fleet::found(&format!("s{round}"), speech, size.tenants, servers, dice).await;
+async fn course(founded: &mut usize, speech: Speech, size: &Size, servers: &Servers, dice: &mut Dice) -> Course {
+    *founded += 1;
+    let fleet = Fleet::found(&format!("s{founded}"), speech, size.tenants, servers, dice).await;
     Course::found(fleet, servers, dice).await
 }
 

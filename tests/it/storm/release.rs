@@ -1,7 +1,8 @@
 //! The migrations that the storm deploys: drawn, each with its undo, and each with a mark of every passage.
 //!
-//! A migration writes a row into `passages` whenever it takes effect, and its undo writes another. No undo takes such a row away, so
-//! that an effect had twice is seen although it was taken back.
+//! A migration counts in `passages` that it took effect, and its undo counts that it was undone. No undo counts backwards, so that an
+//! effect had twice is seen although it was taken back. Each script is written so that what stops in its middle can be taken back, a
+//! rollback's as well: the statements of the undo are the opposites of the others, in reverse order.
 
 use super::dice::Dice;
 
@@ -19,10 +20,12 @@ pub(super) enum Speech {
 pub(super) const FOUNDATION: &str = "
     CREATE TABLE items (id INTEGER PRIMARY KEY, label VARCHAR(40) NOT NULL, score BIGINT NOT NULL);
     CREATE TABLE marks (id INTEGER PRIMARY KEY, mark VARCHAR(20) NOT NULL);
-    CREATE TABLE passages (migration INTEGER NOT NULL, way VARCHAR(4) NOT NULL);
+    CREATE TABLE passages (migration INTEGER PRIMARY KEY, ups INTEGER NOT NULL, downs INTEGER NOT NULL);
     INSERT INTO marks VALUES (1, 'one'), (2, 'two'), (3, 'three');";
 /// Rows of `items`.
 pub(super) const ITEMS: usize = 120;
+/// Migrations that a fleet may be given: rows of `passages`.
+pub(super) const MIGRATIONS_MAX: usize = 100;
 
 /// A row that the migrations of the kind [`Kind::Strict`] cannot take, and what takes it away.
 pub(super) const POISON: &str = "INSERT INTO marks VALUES (99, 'one')";
@@ -43,7 +46,7 @@ pub(super) enum Kind {
     Rows,
     /// A table with rows.
     Table,
-    /// Two tables, that are dropped by one statement.
+    /// Two tables, that are dropped by one statement. The only kind that does not count its passages.
     Pair,
     /// A column of a table with rows.
     Column,
@@ -68,30 +71,25 @@ impl Speech {
         }
     }
 
-    fn nap(self, number: usize, way: &str, dice: &mut Dice) -> String {
-        let other = if way == "up" { "down" } else { "up" };
-        let undo = format!("-- undo: INSERT INTO passages VALUES ({number}, '{other}');\n");
+    /// Counts a passage, and takes a while.
+    fn nap(self, number: usize, column: &str, dice: &mut Dice) -> String {
         let hundredths = dice.between(10, 80);
+        let counted = format!("UPDATE passages SET {column} = {column} + 1");
         match self {
-            Self::Postgres => {
-                format!("SELECT pg_sleep(0.{hundredths});\nINSERT INTO passages VALUES ({number}, '{way}');\n")
-            }
-            Self::MariaDb => format!(
-                "INSERT INTO passages SELECT {number}, '{way}' FROM (SELECT SLEEP(0.{hundredths})) AS nap;\n{undo}"
-            ),
+            Self::Postgres => format!("SELECT pg_sleep(0.{hundredths});\n{counted} WHERE migration = {number};\n"),
+            // Asleep it gives 0, and 1 if somebody wakes it.
+            Self::MariaDb => format!("{counted} + SLEEP(0.{hundredths}) WHERE migration = {number};\n"),
             _ => format!(
-                "INSERT INTO passages SELECT {number}, '{way}' FROM (WITH RECURSIVE s (x) AS \
-                 (SELECT 1 UNION ALL SELECT x + 1 FROM s WHERE x < {hundredths}0000) SELECT max(x) FROM s);\n{undo}"
+                "{counted} WHERE migration = {number} AND (WITH RECURSIVE s (x) AS \
+                 (SELECT 1 UNION ALL SELECT x + 1 FROM s WHERE x < {hundredths}0000) SELECT max(x) FROM s) > 0;\n"
             ),
         }
     }
 }
 
-/// Writes that a migration has passed, and how one statement of it is taken back by itself.
-fn mark(number: usize, way: &str, other: &str) -> String {
-    format!(
-        "INSERT INTO passages VALUES ({number}, '{way}');\n-- undo: INSERT INTO passages VALUES ({number}, '{other}');\n"
-    )
+/// Counts a passage.
+fn mark(number: usize, column: &str) -> String {
+    format!("UPDATE passages SET {column} = {column} + 1 WHERE migration = {number};\n")
 }
 
 /// Draws a migration. `tables` are those that a rename may take, and is kept as they are afterwards.
@@ -103,7 +101,7 @@ pub(super) fn draw(speech: Speech, number: usize, kind: Option<Kind>, tables: &m
         Kind::Rows => {
             let add = format!("UPDATE items SET score = score + {};", 7 * n);
             let take = format!("UPDATE items SET score = score - {};", 7 * n);
-            (format!("{add}\n-- undo: {take}\n"), format!("{take}\n-- undo: {add}\n"))
+            (format!("{add}\n-- undo: {take}\n"), format!("{take}\n"))
         }
         Kind::Table => {
             tables.push(format!("t_{n}"));
@@ -112,7 +110,7 @@ pub(super) fn draw(speech: Speech, number: usize, kind: Option<Kind>, tables: &m
                     "CREATE TABLE t_{n} (id INTEGER PRIMARY KEY, label VARCHAR(40) NOT NULL);\n\
                      INSERT INTO t_{n} SELECT id, label FROM items WHERE id <= 20;\n-- undo: DELETE FROM t_{n};\n"
                 ),
-                format!("DROP TABLE t_{n};\n"),
+                format!("DELETE FROM t_{n};\nDROP TABLE t_{n};\n"),
             )
         }
         Kind::Pair => (
@@ -127,7 +125,9 @@ pub(super) fn draw(speech: Speech, number: usize, kind: Option<Kind>, tables: &m
                      UPDATE items SET c_{n} = c_{n} + id WHERE id > 20;\n\
                      -- undo: UPDATE items SET c_{n} = c_{n} - id WHERE id > 20;\n"
                 ),
-                format!("ALTER TABLE items DROP COLUMN c_{n}{copy};\n"),
+                format!(
+                    "UPDATE items SET c_{n} = c_{n} - id WHERE id > 20;\nALTER TABLE items DROP COLUMN c_{n}{copy};\n"
+                ),
             )
         }
         Kind::Index => {
@@ -158,17 +158,16 @@ pub(super) fn draw(speech: Speech, number: usize, kind: Option<Kind>, tables: &m
                 "CREATE TABLE p_{n} (mark VARCHAR(20) NOT NULL PRIMARY KEY);\n\
                  INSERT INTO p_{n} SELECT mark FROM marks;\n-- undo: DELETE FROM p_{n};\n"
             ),
-            format!("DROP TABLE p_{n};\n"),
+            format!("DELETE FROM p_{n};\nDROP TABLE p_{n};\n"),
         ),
     };
     let (up, down) = match kind {
-        Kind::Nap => (speech.nap(n, "up", dice), speech.nap(n, "down", dice)),
-        // A statement that loses rows has no undo of its own, so it comes last.
+        Kind::Nap => (speech.nap(n, "ups", dice), speech.nap(n, "downs", dice)),
+        // One statement that drops two things has no opposite: alone, it has no middle either.
+        Kind::Pair => (body, back),
         _ => {
-            let before = dice.chance(50) || kind == Kind::Strict;
-            let passed = mark(n, "up", "down");
-            let up = if before { format!("{passed}{body}") } else { format!("{body}{passed}") };
-            (up, format!("{}{back}", mark(n, "down", "up")))
+            let undo = format!("-- undo: {}", mark(n, "downs"));
+            (format!("{}{undo}{body}", mark(n, "ups")), format!("{back}{}", mark(n, "downs")))
         }
     };
     let name = format!("{n:04}_{}", format!("{kind:?}").to_lowercase());
