@@ -37,7 +37,7 @@ impl Count {
             Self::Commands => "commands",
             Self::Processes => "processes by end",
             Self::Human => "a human's word",
-            Self::Checks => "looked at",
+            Self::Checks => "seen",
         }
     }
 }
@@ -51,10 +51,6 @@ impl Chronicle {
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.0.lock().unwrap()
-    }
-
-    pub(super) fn seconds(&self) -> u64 {
-        self.told().begun.elapsed().as_secs()
     }
 
     /// Tells one thing.

@@ -30,7 +30,6 @@ pub(super) struct Draw {
     /// The tenant that refuses the release.
     poisoned: Option<String>,
     patient: bool,
-    unwinds: bool,
 }
 
 /// A fleet on its way from deploy to deploy.
@@ -71,7 +70,6 @@ impl Course {
             faults: dice.between(3, faults_most),
             poisoned,
             patient: dice.chance(85),
-            unwinds: dice.chance(20),
         }
     }
 
@@ -214,14 +212,14 @@ impl Pilot<'_> {
 
     /// Keeps workers at it, and does to them what the deck says.
     async fn through(&mut self, storm: &mut Storm<'_>, deck: &mut Deck, crew: &mut Crew, dice: &mut Dice) {
-        let mut starts = vec![Instant::now(); 1];
+        let mut starts = vec![Instant::now()];
         let mut joined = false;
-        let mut next = Instant::now() + dice.millis(100, 900);
+        let mut next = Instant::now() + dice.millis(0, 500);
         let mut faults = 0;
-        while faults < self.draw.faults {
+        while faults < self.draw.faults || !storm.is_over() || crew.anybody_sleeps() {
             tokio::time::sleep(TICK).await;
             storm.clear(false);
-            crew.wake(false);
+            crew.wake();
             let (begun, outcome) = self.standing().await;
             if outcome.is_some() {
                 return;
@@ -231,23 +229,18 @@ impl Pilot<'_> {
                 joined = true;
                 starts.extend((1..self.draw.workers).map(|_| Instant::now() + dice.millis(0, 300)));
             }
-            for _ in crew.reap().iter().filter(|ended| ended.part == Part::Worker) {
-                if crew.workers() + starts.len() < self.draw.workers {
-                    starts.push(Instant::now() + dice.millis(0, 400));
-                }
+            let gone = crew.reap().iter().filter(|ended| ended.part == Part::Worker).count();
+            let wanted = self.draw.workers.saturating_sub(crew.workers() + starts.len());
+            starts.extend((0..gone.min(wanted)).map(|_| Instant::now() + dice.millis(0, 400)));
+            let due = starts.extract_if(.., |at| *at <= Instant::now()).count();
+            for _ in 0..due {
+                let doom = if dice.chance(25) { Some(&mut *dice) } else { None };
+                self.start(crew, begun, doom);
             }
-            let due: Vec<_> = starts.extract_if(.., |at| *at <= Instant::now()).collect();
-            for _ in due {
-                if dice.chance(25) {
-                    self.start(crew, begun, Some(dice));
-                } else {
-                    self.start(crew, begun, None);
-                }
-            }
-            if next <= Instant::now() && crew.workers() > 0 {
-                storm.strike(deck, crew, self.draw.unwinds && begun, dice);
+            if faults < self.draw.faults && next <= Instant::now() && crew.workers() > 0 {
+                storm.strike(deck, crew, begun, dice);
                 faults += 1;
-                next = Instant::now() + dice.millis(20, 900);
+                next = Instant::now() + dice.millis(20, 600);
             }
         }
     }
@@ -276,8 +269,8 @@ impl Pilot<'_> {
     async fn until_all_have_ended(&self, crew: &mut Crew) -> Vec<Ended> {
         let deadline = Instant::now() + ENDS_WITHIN;
         let mut ended = Vec::new();
-        crew.wake(true);
         loop {
+            crew.wake();
             ended.extend(crew.reap());
             if crew.is_empty() {
                 return ended;

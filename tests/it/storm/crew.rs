@@ -138,10 +138,14 @@ impl Crew {
         true
     }
 
-    /// Wakes those whose time has come; all of them, where nobody is to sleep any more.
-    pub(super) fn wake(&mut self, all: bool) {
+    pub(super) fn anybody_sleeps(&self) -> bool {
+        self.processes.iter().any(|process| process.asleep.is_some())
+    }
+
+    /// Wakes those whose time has come.
+    pub(super) fn wake(&mut self) {
         for process in &mut self.processes {
-            if process.asleep.is_some_and(|until| all || until <= Instant::now()) {
+            if process.asleep.is_some_and(|until| until <= Instant::now()) {
                 self.chronicle.tell(format!("SIGCONT {} of {}", process.child.id(), process.words));
                 signal("CONT", &[process.child.id()]);
                 process.asleep = None;

@@ -85,7 +85,7 @@ impl Fault {
     }
 }
 
-/// The kinds in an order that brings each of them, before any comes again as often.
+/// The kinds in an order that soon brings each of them.
 pub(super) struct Deck(Vec<Fault>);
 
 impl Deck {
@@ -99,9 +99,10 @@ impl Deck {
             if let Some(at) = self.0.iter().position(|fault| can(*fault)) {
                 return Some(self.0.remove(at));
             }
-            let deck = Fault::ALL.iter().flat_map(|fault| std::iter::repeat_n(*fault, fault.times()));
-            let more = dice.shuffled(deck.collect());
-            self.0.extend(more);
+            // First each of them once.
+            self.0.extend(dice.shuffled(Fault::ALL.to_vec()));
+            let more = Fault::ALL.iter().flat_map(|fault| std::iter::repeat_n(*fault, fault.times() - 1));
+            self.0.extend(dice.shuffled(more.collect()));
         }
         None
     }
@@ -127,7 +128,7 @@ impl<'a> Storm<'a> {
     }
 
     /// Does one thing.
-    pub(super) fn strike(&mut self, deck: &mut Deck, crew: &mut Crew, unwinds: bool, dice: &mut Dice) {
+    pub(super) fn strike(&mut self, deck: &mut Deck, crew: &mut Crew, begun: bool, dice: &mut Dice) {
         let served: Vec<Engine> = self.fleet.engines().into_iter().filter(|engine| *engine != Engine::Sqlite).collect();
         let calm: Vec<Engine> = served
             .into_iter()
@@ -137,7 +138,7 @@ impl<'a> Storm<'a> {
         let drawn = deck.draw(dice, |fault| match fault {
             Fault::Cut | Fault::Silence | Fault::Refuse | Fault::LoseAnswers | Fault::ServerKill => !calm.is_empty(),
             Fault::DiskFull => !is_full,
-            Fault::Unwind => unwinds,
+            Fault::Unwind | Fault::Retry => begun,
             _ => true,
         });
         let Some(fault) = drawn else { return };
@@ -254,6 +255,14 @@ impl<'a> Storm<'a> {
             let _ = connection.close().await;
         });
         true
+    }
+
+    /// Whether nothing that was begun goes on.
+    pub(super) fn is_over(&mut self) -> bool {
+        while let Some(ended) = self.tasks.try_join_next() {
+            ended.unwrap();
+        }
+        self.weather.is_empty() && self.disk_free_at.is_none() && self.tasks.is_empty()
     }
 
     /// Ends what has had its time.

@@ -113,7 +113,11 @@ impl Fleet {
         let mut tables = self.tables();
         for at in 0..count {
             self.number += 1;
-            let kind = (strict_at == Some(at)).then_some(Kind::Strict);
+            // One that takes its time is always among them, so that there is something to befall.
+            let kind = match at {
+                0 => Some(Kind::Nap),
+                _ => (strict_at == Some(at)).then_some(Kind::Strict),
+            };
             let migration = draw(self.speech, self.number, kind, &mut tables, dice);
             self.write(&migration);
             self.migrations.push(migration);
@@ -301,7 +305,11 @@ impl Tenant {
     pub(super) async fn sight(&self, servers: &Servers) -> Sight {
         let port = servers.port(self.engine);
         let mut lines = match self.engine {
-            Engine::Sqlite => oracle::of_sqlite(Path::new(&self.database)).await,
+            Engine::Sqlite => {
+                let lines = oracle::of_sqlite(Path::new(&self.database)).await;
+                // SQLite writes the new name of a table that is renamed in quotes, whatever it was written in before.
+                lines.into_iter().map(|line| if line.starts_with("table ") { line.replace('"', "") } else { line }).collect()
+            }
             Engine::Postgres => {
                 let mut lines = oracle::of_postgres(&postgres::url_at(port, &self.database)).await;
                 lines.extend(definitions_of_postgres(port, &self.database));

@@ -22,6 +22,7 @@ mod servers;
 
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chronicle::{Chronicle, Count};
@@ -43,6 +44,8 @@ const SMALL_MAX: Duration = Duration::from_mins(4);
 /// Deploys to one fleet, before it is founded anew.
 const DEPLOYS_OF_A_FLEET: usize = 10;
 const SPEECHES: [Speech; 4] = [Speech::Postgres, Speech::MariaDb, Speech::Sqlite, Speech::Common];
+/// How often a long storm says how far it has come.
+const REPORT_EVERY: Duration = Duration::from_mins(10);
 /// Findings after which it is enough.
 const FINDINGS_MAX: usize = 5;
 
@@ -80,9 +83,11 @@ fn storm(size: &Size) -> Chronicle {
     say(&format!("storm: seed {seed}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let blown = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(blow(size, seed, &chronicle))));
-    say(&chronicle.account(seed));
+    let told = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("storm-{seed}.txt"));
+    std::fs::write(&told, chronicle.lines()).unwrap();
+    say(&format!("{}  told in {}", chronicle.account(seed), told.display()));
     if let Err(panic) = blown {
-        say(&format!("storm: the test itself has failed. What was done:\n{}", chronicle.lines()));
+        say("storm: the test itself has failed");
         std::panic::resume_unwind(panic);
     }
     let findings = chronicle.findings();
@@ -102,8 +107,9 @@ async fn blow(size: &Size, seed: u64, chronicle: &Chronicle) {
     };
     let mut fleets: Vec<(Course, usize)> = Vec::new();
     let mut founded = 0;
+    let mut reported = Instant::now();
     for round in 0.. {
-        let at = round % SPEECHES.len();
+        let at: usize = round % SPEECHES.len();
         if !goes_on() {
             break;
         }
@@ -113,6 +119,10 @@ async fn blow(size: &Size, seed: u64, chronicle: &Chronicle) {
             let new = course(&mut founded, SPEECHES[at], size, &servers, &mut dice).await;
             let (old, _) = std::mem::replace(&mut fleets[at], (new, 0));
             old.fleet.remove(&servers).await;
+        }
+        if reported.elapsed() > REPORT_EVERY {
+            reported = Instant::now();
+            say(&chronicle.account(seed));
         }
         let (course, deploys) = &mut fleets[at];
         *deploys += 1;
@@ -125,6 +135,9 @@ async fn blow(size: &Size, seed: u64, chronicle: &Chronicle) {
             say(&format!("storm: the files of what was found are kept in {}", old.fleet.keep(chronicle).display()));
         }
     }
+    let (cut, lost) = servers.seen();
+    chronicle.count(Count::Checks, "connections cut", cut);
+    chronicle.count(Count::Checks, "answers lost on their way", lost);
 }
 
 /// A fleet that is founded now.

@@ -67,7 +67,7 @@ impl Speech {
         match self {
             Self::Postgres | Self::MariaDb => &[Rows, Table, Pair, Column, Index, View, Rename, Nap, Nap, Strict],
             Self::Sqlite => &[Rows, Table, Column, Index, View, Rename, Nap, Nap, Strict],
-            Self::Common => &[Rows, Table, Column, View, Rename, Strict],
+            Self::Common => &[Rows, Table, Column, View, Rename, Nap, Nap, Strict],
         }
     }
 
@@ -79,7 +79,11 @@ impl Speech {
             Self::Postgres => format!("SELECT pg_sleep(0.{hundredths});\n{counted} WHERE migration = {number};\n"),
             // Asleep it gives 0, and 1 if somebody wakes it.
             Self::MariaDb => format!("{counted} + SLEEP(0.{hundredths}) WHERE migration = {number};\n"),
-            _ => format!(
+            Self::Common => format!(
+                "{counted} WHERE migration = {number} AND (SELECT count(*) FROM items a, items b, items c \
+                 WHERE c.id <= {hundredths}) > 0;\n"
+            ),
+            Self::Sqlite => format!(
                 "{counted} WHERE migration = {number} AND (WITH RECURSIVE s (x) AS \
                  (SELECT 1 UNION ALL SELECT x + 1 FROM s WHERE x < {hundredths}0000) SELECT max(x) FROM s) > 0;\n"
             ),

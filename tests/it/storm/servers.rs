@@ -81,6 +81,12 @@ impl Servers {
         }
     }
 
+    /// Connections that were cut, and answers that were lost, so far.
+    pub(super) fn seen(&self) -> (u64, u64) {
+        let (one, other) = (self.postgres.proxy.seen(), self.mariadb.proxy.seen());
+        (one.0 + other.0, one.1 + other.1)
+    }
+
     /// Whether it was killed and is not back yet.
     pub(super) fn is_down(&self, engine: Engine) -> bool {
         match engine {
