@@ -44,8 +44,7 @@ impl Count {
 
 impl Chronicle {
     pub(super) fn new() -> Self {
-        let told =
-            Told { begun: Instant::now(), lines: Vec::new(), counts: BTreeMap::new(), findings: Vec::new() };
+        let told = Told { begun: Instant::now(), lines: Vec::new(), counts: BTreeMap::new(), findings: Vec::new() };
         Self(Arc::new(Mutex::new(told)))
     }
 

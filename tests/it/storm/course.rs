@@ -126,8 +126,12 @@ impl Course {
         chronicle.tell(format!("{} has ended: {way} {outcome}", self.fleet.name));
         let reason = draw.poisoned.is_some() || unwinding || !draw.patient;
         match outcome {
-            "completed" if draw.poisoned.is_some() => chronicle.find("completed, with a tenant that cannot have taken it"),
-            "unwound" if !reason => chronicle.find("unwound, although nothing is wrong with the release and there were tries enough"),
+            "completed" if draw.poisoned.is_some() => {
+                chronicle.find("completed, with a tenant that cannot have taken it");
+            }
+            "unwound" if !reason => {
+                chronicle.find("unwound, although nothing is wrong with the release and there were tries enough");
+            }
             _ => {}
         }
         if outcome == "completed" {
@@ -238,6 +242,11 @@ impl Pilot<'_> {
                 self.start(crew, begun, doom);
             }
             if faults < self.draw.faults && next <= Instant::now() && crew.workers() > 0 {
+                // What cannot begin cannot be disturbed, so most of it waits for that.
+                if !begun && !dice.chance(20) {
+                    next = Instant::now() + dice.millis(20, 300);
+                    continue;
+                }
                 storm.strike(deck, crew, begun, dice);
                 faults += 1;
                 next = Instant::now() + dice.millis(20, 600);

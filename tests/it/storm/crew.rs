@@ -36,6 +36,8 @@ struct Process {
     asleep: Option<Instant>,
     /// We have killed it.
     killed: bool,
+    /// It was asked to stop, which ends it at once where it does not listen yet.
+    interrupted: bool,
     /// It was told to kill itself at a point that it may pass.
     doomed: Option<String>,
 }
@@ -80,7 +82,17 @@ impl Crew {
         self.chronicle.count(Count::Commands, words, 1);
         let words = words.to_owned();
         let began = Instant::now();
-        self.processes.push(Process { part, words, child, said, began, asleep: None, killed: false, doomed });
+        self.processes.push(Process {
+            part,
+            words,
+            child,
+            said,
+            began,
+            asleep: None,
+            killed: false,
+            interrupted: false,
+            doomed,
+        });
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -129,8 +141,14 @@ impl Crew {
         if awake.is_empty() {
             return false;
         }
-        let process = &self.processes[*dice.pick(&awake)];
-        self.chronicle.tell(format!("SIGINT {} of {}{}", process.child.id(), process.words, if twice { ", twice" } else { "" }));
+        let process = &mut self.processes[*dice.pick(&awake)];
+        process.interrupted = true;
+        self.chronicle.tell(format!(
+            "SIGINT {} of {}{}",
+            process.child.id(),
+            process.words,
+            if twice { ", twice" } else { "" }
+        ));
         signal("INT", &[process.child.id()]);
         if twice {
             signal("TERM", &[process.child.id()]);
@@ -192,6 +210,9 @@ impl Crew {
                 "killed at a point".to_owned()
             }
             (None, _) if process.killed => "killed".to_owned(),
+            (None, _) if process.interrupted && matches!(signal, Some(2 | 15)) => {
+                "interrupted before it listened".to_owned()
+            }
             (None, _) => {
                 self.chronicle.find(format!("{id} of {words} ended by {end}:\n{said}"));
                 end

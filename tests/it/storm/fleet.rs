@@ -69,7 +69,8 @@ impl Fleet {
         let disk = Disk::under(&project.at("log"));
         let (mut tenants, mut references) = (Vec::new(), Vec::new());
         for engine in engines {
-            let count = if speech == Speech::Common { dice.between(2, most.div_ceil(2)) } else { dice.between(4, most) };
+            let count =
+                if speech == Speech::Common { dice.between(2, most.div_ceil(2)) } else { dice.between(4, most) };
             for at in 0..count {
                 tenants.push(Tenant::new(name, &format!("{}{at}", engine.short()), engine, &project));
             }
@@ -103,8 +104,12 @@ impl Fleet {
             self.project.write(&format!("workflows/{name}.toml"), &text);
         }
         let concurrency = dice.between(1, 6);
-        self.project.write("windlass.toml", &configuration(&self.tenants, concurrency, "log/windlass.db", |engine| servers.stormy_port(engine)));
-        self.calm.write("windlass.toml", &configuration(&self.references, 4, "windlass.db", |engine| servers.port(engine)));
+        self.project.write(
+            "windlass.toml",
+            &configuration(&self.tenants, concurrency, "log/windlass.db", |engine| servers.stormy_port(engine)),
+        );
+        self.calm
+            .write("windlass.toml", &configuration(&self.references, 4, "windlass.db", |engine| servers.port(engine)));
     }
 
     /// Adds migrations to the release; the kinds of some are given.
@@ -231,9 +236,8 @@ impl Fleet {
 }
 
 fn configuration(tenants: &[Tenant], concurrency: usize, log: &str, port: impl Fn(Engine) -> u16) -> String {
-    let mut text = format!(
-        "name = \"storm\"\n[log]\nurl = \"sqlite://{log}\"\n[deploy]\nconcurrency = {concurrency}\n"
-    );
+    let mut text =
+        format!("name = \"storm\"\n[log]\nurl = \"sqlite://{log}\"\n[deploy]\nconcurrency = {concurrency}\n");
     for tenant in tenants {
         let url = tenant.url(port(tenant.engine));
         text.push_str(&format!("\n[[fleet.tenant]]\nid = \"{}\"\nurl = \"{url}\"\n", tenant.name));
@@ -308,7 +312,10 @@ impl Tenant {
             Engine::Sqlite => {
                 let lines = oracle::of_sqlite(Path::new(&self.database)).await;
                 // SQLite writes the new name of a table that is renamed in quotes, whatever it was written in before.
-                lines.into_iter().map(|line| if line.starts_with("table ") { line.replace('"', "") } else { line }).collect()
+                lines
+                    .into_iter()
+                    .map(|line| if line.starts_with("table ") { line.replace('"', "") } else { line })
+                    .collect()
             }
             Engine::Postgres => {
                 let mut lines = oracle::of_postgres(&postgres::url_at(port, &self.database)).await;

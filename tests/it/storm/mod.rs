@@ -16,6 +16,7 @@ mod disk;
 mod faults;
 mod fleet;
 mod judge;
+mod judged;
 mod proxy;
 mod release;
 mod servers;
@@ -39,7 +40,7 @@ const SECONDS: &str = "WINDLASS_STORM_SECONDS";
 /// The large storm, where nothing else is said.
 const LARGE_SECONDS: u64 = 3600;
 /// The small one blows as long as this, and on until every kind of fault has come up, but no longer than that.
-const SMALL: Duration = Duration::from_secs(60);
+const SMALL: Duration = Duration::from_mins(1);
 const SMALL_MAX: Duration = Duration::from_mins(4);
 /// Deploys to one fleet, before it is founded anew.
 const DEPLOYS_OF_A_FLEET: usize = 10;

@@ -87,13 +87,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    port: u16,
-    server: u16,
-    mut orders: watch::Receiver<Orders>,
-    seen: Arc<Seen>,
-) {
+async fn accept(listener: TcpListener, port: u16, server: u16, mut orders: watch::Receiver<Orders>, seen: Arc<Seen>) {
     let mut listener = Some(listener);
     loop {
         let refusing = orders.borrow_and_update().weather == Weather::Refusing;
@@ -121,12 +115,7 @@ async fn accept(
 }
 
 /// Carries one connection until an end closes it, or it is cut. One direction at a time: these protocols take turns.
-async fn carry(
-    mut client: TcpStream,
-    server: u16,
-    mut orders: watch::Receiver<Orders>,
-    seen: Arc<Seen>,
-) -> Option<()> {
+async fn carry(mut client: TcpStream, server: u16, mut orders: watch::Receiver<Orders>, seen: Arc<Seen>) -> Option<()> {
     let began = *orders.borrow_and_update();
     let mut now = began;
     let mut server = TcpStream::connect((LOOPBACK, server)).await.ok()?;

@@ -97,7 +97,13 @@ fn mark(number: usize, column: &str) -> String {
 }
 
 /// Draws a migration. `tables` are those that a rename may take, and is kept as they are afterwards.
-pub(super) fn draw(speech: Speech, number: usize, kind: Option<Kind>, tables: &mut Vec<String>, dice: &mut Dice) -> Migration {
+pub(super) fn draw(
+    speech: Speech,
+    number: usize,
+    kind: Option<Kind>,
+    tables: &mut Vec<String>,
+    dice: &mut Dice,
+) -> Migration {
     let kind = kind.unwrap_or_else(|| *dice.pick(speech.kinds()));
     let kind = if kind == Kind::Rename && tables.is_empty() { Kind::Table } else { kind };
     let n = number;
