@@ -122,6 +122,15 @@ impl Crew {
         true
     }
 
+    /// Kills every worker with -9, the sleeping ones too.
+    pub(super) fn kill_all(&mut self) {
+        for process in self.processes.iter_mut().filter(|process| process.part == Part::Worker) {
+            self.chronicle.tell(format!("kill -9 {} of {}", process.child.id(), process.words));
+            process.killed = true;
+            process.child.kill().unwrap();
+        }
+    }
+
     /// Puts a worker to sleep, in the middle of whatever it does.
     pub(super) fn stop_one(&mut self, dice: &mut Dice, time: Duration) -> bool {
         let awake = self.awake();

@@ -26,6 +26,8 @@ pub(super) enum Fault {
     Refuse,
     LoseAnswers,
     ServerKill,
+    PowerCut,
+    SessionsEnded,
     DiskFull,
     LogLocked,
     LogLockedLong,
@@ -36,7 +38,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Kill,
         Self::Stop,
         Self::Interrupt,
@@ -45,6 +47,8 @@ impl Fault {
         Self::Refuse,
         Self::LoseAnswers,
         Self::ServerKill,
+        Self::PowerCut,
+        Self::SessionsEnded,
         Self::DiskFull,
         Self::LogLocked,
         Self::LogLockedLong,
@@ -59,7 +63,13 @@ impl Fault {
         match self {
             Self::Kill => 6,
             Self::Cut | Self::LoseAnswers | Self::Stop | Self::ServerKill => 3,
-            Self::Silence | Self::Refuse | Self::DiskFull | Self::TenantLocked | Self::Look => 2,
+            Self::PowerCut
+            | Self::SessionsEnded
+            | Self::Silence
+            | Self::Refuse
+            | Self::DiskFull
+            | Self::TenantLocked
+            | Self::Look => 2,
             _ => 1,
         }
     }
@@ -74,6 +84,8 @@ impl Fault {
             Self::Refuse => "a tenants' server that refuses connections",
             Self::LoseAnswers => "requests delivered, answers lost",
             Self::ServerKill => "a tenants' server killed with -9, and restarted",
+            Self::PowerCut => "all workers and a tenants' server killed with -9 at once",
+            Self::SessionsEnded => "Windlass's sessions ended by an administrator",
             Self::DiskFull => "the log's disk full",
             Self::LogLocked => "the log locked by another process",
             Self::LogLockedLong => "the log locked for longer than its limit",
@@ -136,7 +148,13 @@ impl<'a> Storm<'a> {
             .collect();
         let is_full = self.disk_free_at.is_some();
         let drawn = deck.draw(dice, |fault| match fault {
-            Fault::Cut | Fault::Silence | Fault::Refuse | Fault::LoseAnswers | Fault::ServerKill => !calm.is_empty(),
+            Fault::Cut
+            | Fault::Silence
+            | Fault::Refuse
+            | Fault::LoseAnswers
+            | Fault::ServerKill
+            | Fault::PowerCut
+            | Fault::SessionsEnded => !calm.is_empty(),
             Fault::DiskFull => !is_full,
             Fault::Unwind | Fault::Retry => begun,
             _ => true,
@@ -162,14 +180,19 @@ impl<'a> Storm<'a> {
                 self.blow(fault, *dice.pick(calm), dice);
                 true
             }
-            Fault::ServerKill => {
-                let (engine, pause) = (*dice.pick(calm), dice.millis(0, 1200));
-                self.chronicle.tell(format!("kill -9 the server {engine:?}, back after {pause:?}"));
-                let Some(back) = self.servers.kill(engine, pause) else { return false };
-                let chronicle = self.chronicle.clone();
+            Fault::ServerKill => self.kill_server(*dice.pick(calm), dice),
+            Fault::PowerCut => {
+                let engine = *dice.pick(calm);
+                crew.kill_all();
+                self.kill_server(engine, dice)
+            }
+            Fault::SessionsEnded => {
+                let engine = *dice.pick(calm);
+                self.chronicle.tell(format!("an administrator ends Windlass's sessions on {engine:?}"));
+                let port = self.servers.port(engine);
                 self.tasks.spawn(async move {
-                    back.await.unwrap();
-                    chronicle.tell(format!("the server {engine:?} is back"));
+                    // The server may be killed meanwhile, by others.
+                    let _ = end_sessions(engine, port).await;
                 });
                 true
             }
@@ -200,6 +223,18 @@ impl<'a> Storm<'a> {
                 true
             }
         }
+    }
+
+    fn kill_server(&mut self, engine: Engine, dice: &mut Dice) -> bool {
+        let pause = dice.millis(0, 1200);
+        self.chronicle.tell(format!("kill -9 the server {engine:?}, back after {pause:?}"));
+        let Some(back) = self.servers.kill(engine, pause) else { return false };
+        let chronicle = self.chronicle.clone();
+        self.tasks.spawn(async move {
+            back.await.unwrap();
+            chronicle.tell(format!("the server {engine:?} is back"));
+        });
+        true
     }
 
     fn blow(&mut self, fault: Fault, engine: Engine, dice: &mut Dice) {
@@ -296,6 +331,24 @@ impl<'a> Storm<'a> {
             ended.unwrap();
         }
         self.clear(true);
+    }
+}
+
+/// Ends the sessions of the tenants' users, as an administrator may.
+async fn end_sessions(engine: Engine, port: u16) -> Result<(), sqlx::Error> {
+    match engine {
+        Engine::Sqlite => Ok(()),
+        Engine::Postgres => {
+            let mut connection = PgConnection::connect(&postgres::superuser_url(port, "postgres")).await?;
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
+            sqlx::raw_sql(end).execute(&mut connection).await?;
+            connection.close().await
+        }
+        Engine::MariaDb => {
+            let mut connection = mariadb::plain(&mariadb::superuser_url(port, "")).connect().await?;
+            sqlx::raw_sql("KILL CONNECTION USER app").execute(&mut connection).await?;
+            connection.close().await
+        }
     }
 }
 

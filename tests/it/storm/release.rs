@@ -50,14 +50,14 @@ pub(super) enum Kind {
     Pair,
     /// A column of a table with rows.
     Column,
-    /// An index, made beside the traffic where the server can.
+    /// Two indexes, made beside the traffic where the server can.
     Index,
     View,
     /// Another name for a table.
     Rename,
     /// Something that takes its time.
     Nap,
-    /// A table that refuses a tenant's rows where it is poisoned.
+    /// A table that refuses a tenant's rows where it is poisoned, at the last of several statements.
     Strict,
 }
 
@@ -69,6 +69,17 @@ impl Speech {
             Self::Sqlite => &[Rows, Table, Column, Index, View, Rename, Nap, Nap, Strict],
             Self::Common => &[Rows, Table, Column, View, Rename, Nap, Nap, Strict],
         }
+    }
+
+    /// How an index is made, and dropped.
+    fn index(self, name: &str, table: &str, columns: &str, unique: bool) -> (String, String) {
+        let unique = if unique { " UNIQUE" } else { "" };
+        let beside = if self == Self::Postgres { " CONCURRENTLY" } else { "" };
+        let of = if self == Self::MariaDb { format!(" ON {table}") } else { String::new() };
+        (
+            format!("CREATE{unique} INDEX{beside} {name} ON {table} ({columns});\n"),
+            format!("DROP INDEX{beside} {name}{of};\n"),
+        )
     }
 
     /// Counts a passage, and takes a while.
@@ -141,12 +152,9 @@ pub(super) fn draw(
             )
         }
         Kind::Index => {
-            let at_once = if speech == Speech::Postgres { " CONCURRENTLY" } else { "" };
-            let of = if speech == Speech::MariaDb { " ON items" } else { "" };
-            (
-                format!("CREATE INDEX{at_once} i_{n} ON items (score, label);\n"),
-                format!("DROP INDEX{at_once} i_{n}{of};\n"),
-            )
+            let (make, drop) = speech.index(&format!("i_{n}"), "items", "score, label", false);
+            let (make_other, drop_other) = speech.index(&format!("j_{n}"), "items", "id, score", true);
+            (format!("{make}{make_other}"), format!("{drop_other}{drop}"))
         }
         Kind::View => (
             format!("CREATE VIEW v_{n} AS SELECT id, label FROM items WHERE score > {n};\n"),
@@ -163,13 +171,25 @@ pub(super) fn draw(
             (rename(&old, &new), rename(&new, &old))
         }
         Kind::Nap => (String::new(), String::new()),
-        Kind::Strict => (
+        // What all three understand has no word for dropping an index.
+        Kind::Strict if speech == Speech::Common => (
             format!(
                 "CREATE TABLE p_{n} (mark VARCHAR(20) NOT NULL PRIMARY KEY);\n\
                  INSERT INTO p_{n} SELECT mark FROM marks;\n-- undo: DELETE FROM p_{n};\n"
             ),
             format!("DELETE FROM p_{n};\nDROP TABLE p_{n};\n"),
         ),
+        Kind::Strict => {
+            let (make, drop) = speech.index(&format!("i_{n}"), "items", "label, score", false);
+            let (refuse, allow) = speech.index(&format!("u_{n}"), &format!("p_{n}"), "mark", true);
+            (
+                format!(
+                    "{make}CREATE TABLE p_{n} (mark VARCHAR(20) NOT NULL);\n\
+                     INSERT INTO p_{n} SELECT mark FROM marks;\n-- undo: DELETE FROM p_{n};\n{refuse}"
+                ),
+                format!("{allow}DELETE FROM p_{n};\nDROP TABLE p_{n};\n{drop}"),
+            )
+        }
     };
     let (up, down) = match kind {
         Kind::Nap => (speech.nap(n, "ups", dice), speech.nap(n, "downs", dice)),

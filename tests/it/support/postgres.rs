@@ -189,7 +189,8 @@ impl Admin {
     }
 }
 
-fn superuser_url(port: u16, database: &str) -> String {
+/// The superuser's URL of a database of the server on a port.
+pub fn superuser_url(port: u16, database: &str) -> String {
     format!("postgres://postgres:{SUPERUSER_PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 
