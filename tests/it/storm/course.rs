@@ -217,7 +217,7 @@ impl Pilot<'_> {
     /// Keeps workers at it, and does to them what the deck says.
     async fn through(&mut self, storm: &mut Storm<'_>, deck: &mut Deck, crew: &mut Crew, dice: &mut Dice) {
         let mut starts = vec![Instant::now()];
-        let mut joined = false;
+        let (mut joined, mut waits) = (false, false);
         let mut next = Instant::now() + dice.millis(0, 500);
         let mut faults = 0;
         while faults < self.draw.faults || !storm.is_over() || crew.anybody_sleeps() {
@@ -233,11 +233,17 @@ impl Pilot<'_> {
                 joined = true;
                 starts.extend((1..self.draw.workers).map(|_| Instant::now() + dice.millis(0, 300)));
             }
-            let gone = crew.reap().iter().filter(|ended| ended.part == Part::Worker).count();
+            let ended = crew.reap();
+            let gone = ended.iter().filter(|ended| ended.part == Part::Worker).count();
+            waits |= ended.iter().any(|ended| ended.code == Some(5) && ended.said.contains("waits for a human"));
             let wanted = self.draw.workers.saturating_sub(crew.workers() + starts.len());
             starts.extend((0..gone.min(wanted)).map(|_| Instant::now() + dice.millis(0, 400)));
             let due = starts.extract_if(.., |at| *at <= Instant::now()).count();
             for _ in 0..due {
+                if std::mem::take(&mut waits) && dice.chance(50) {
+                    crew.start(Part::Worker, self.course.fleet.command(&["retry"]), "retry", None);
+                    continue;
+                }
                 let doom = if dice.chance(25) { Some(&mut *dice) } else { None };
                 self.start(crew, begun, doom);
             }
