@@ -114,8 +114,8 @@ impl Fleet {
 
     /// Adds migrations to the release; the kinds of some are given.
     pub(super) fn extend(&mut self, count: usize, strict_at: Option<usize>, dice: &mut Dice) {
-        // What an undone deploy would have made does not exist: names are taken from what is in force and from this release.
-        let mut tables = self.tables();
+        // What a withdrawn release would have made does not exist.
+        let mut tables = self.migrations.last().map(|migration| migration.tables.clone()).unwrap_or_default();
         for at in 0..count {
             self.number += 1;
             // One that takes its time is always among them, so that there is something to befall.
@@ -127,26 +127,6 @@ impl Fleet {
             self.write(&migration);
             self.migrations.push(migration);
         }
-    }
-
-    /// The tables that there are when all migrations are in force.
-    fn tables(&self) -> Vec<String> {
-        let mut tables: Vec<String> = Vec::new();
-        for migration in &self.migrations {
-            match migration.kind {
-                Kind::Table => tables.push(format!("t_{}", migration.number)),
-                Kind::Rename => {
-                    let words: Vec<&str> =
-                        migration.up.lines().find(|line| line.contains("RENAME")).unwrap().split_whitespace().collect();
-                    let at = words.iter().position(|word| *word == "TO").unwrap();
-                    let old = if words[0] == "RENAME" { words[at - 1] } else { words[2] };
-                    tables.retain(|table| table != old);
-                    tables.push(words[at + 1].trim_end_matches(';').to_owned());
-                }
-                _ => {}
-            }
-        }
-        tables
     }
 
     fn write(&self, migration: &Migration) {

@@ -38,6 +38,8 @@ pub(super) struct Migration {
     pub(super) name: String,
     pub(super) up: String,
     pub(super) down: String,
+    /// The tables that a rename may take, once this one and all before it are in force.
+    pub(super) tables: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +109,7 @@ fn mark(number: usize, column: &str) -> String {
     format!("UPDATE passages SET {column} = {column} + 1 WHERE migration = {number};\n")
 }
 
-/// Draws a migration. `tables` are those that a rename may take, and is kept as they are afterwards.
+/// Draws a migration. `tables` are those that a rename may take, and are kept up to date.
 pub(super) fn draw(
     speech: Speech,
     number: usize,
@@ -119,38 +121,13 @@ pub(super) fn draw(
     let kind = if kind == Kind::Rename && tables.is_empty() { Kind::Table } else { kind };
     let n = number;
     let (body, back) = match kind {
-        Kind::Rows => {
-            let add = format!("UPDATE items SET score = score + {};", 7 * n);
-            let take = format!("UPDATE items SET score = score - {};", 7 * n);
-            (format!("{add}\n-- undo: {take}\n"), format!("{take}\n"))
-        }
-        Kind::Table => {
-            tables.push(format!("t_{n}"));
-            (
-                format!(
-                    "CREATE TABLE t_{n} (id INTEGER PRIMARY KEY, label VARCHAR(40) NOT NULL);\n\
-                     INSERT INTO t_{n} SELECT id, label FROM items WHERE id <= 20;\n-- undo: DELETE FROM t_{n};\n"
-                ),
-                format!("DELETE FROM t_{n};\nDROP TABLE t_{n};\n"),
-            )
-        }
+        Kind::Rows => rows(n),
+        Kind::Table => table(n, tables),
         Kind::Pair => (
             format!("CREATE TABLE a_{n} (id INTEGER PRIMARY KEY);\nCREATE TABLE b_{n} (id INTEGER PRIMARY KEY);\n"),
             format!("DROP TABLE a_{n}, b_{n};\n"),
         ),
-        Kind::Column => {
-            let copy = if speech == Speech::MariaDb && dice.chance(50) { ", ALGORITHM=COPY" } else { "" };
-            (
-                format!(
-                    "ALTER TABLE items ADD COLUMN c_{n} INTEGER NOT NULL DEFAULT {n}{copy};\n\
-                     UPDATE items SET c_{n} = c_{n} + id WHERE id > 20;\n\
-                     -- undo: UPDATE items SET c_{n} = c_{n} - id WHERE id > 20;\n"
-                ),
-                format!(
-                    "UPDATE items SET c_{n} = c_{n} - id WHERE id > 20;\nALTER TABLE items DROP COLUMN c_{n}{copy};\n"
-                ),
-            )
-        }
+        Kind::Column => column(speech, n, dice),
         Kind::Index => {
             let (make, drop) = speech.index(&format!("i_{n}"), "items", "score, label", false);
             let (make_other, drop_other) = speech.index(&format!("j_{n}"), "items", "id, score", true);
@@ -160,46 +137,70 @@ pub(super) fn draw(
             format!("CREATE VIEW v_{n} AS SELECT id, label FROM items WHERE score > {n};\n"),
             format!("DROP VIEW v_{n};\n"),
         ),
-        Kind::Rename => {
-            let at = dice.between(0, tables.len() - 1);
-            let (old, new) = (tables[at].clone(), format!("t_{n}"));
-            tables[at].clone_from(&new);
-            let rename = |from: &str, to: &str| match speech {
-                Speech::MariaDb => format!("RENAME TABLE {from} TO {to};\n"),
-                _ => format!("ALTER TABLE {from} RENAME TO {to};\n"),
-            };
-            (rename(&old, &new), rename(&new, &old))
-        }
-        Kind::Nap => (String::new(), String::new()),
-        // What all three understand has no word for dropping an index.
-        Kind::Strict if speech == Speech::Common => (
-            format!(
-                "CREATE TABLE p_{n} (mark VARCHAR(20) NOT NULL PRIMARY KEY);\n\
-                 INSERT INTO p_{n} SELECT mark FROM marks;\n-- undo: DELETE FROM p_{n};\n"
-            ),
-            format!("DELETE FROM p_{n};\nDROP TABLE p_{n};\n"),
-        ),
-        Kind::Strict => {
-            let (make, drop) = speech.index(&format!("i_{n}"), "items", "label, score", false);
-            let (refuse, allow) = speech.index(&format!("u_{n}"), &format!("p_{n}"), "mark", true);
-            (
-                format!(
-                    "{make}CREATE TABLE p_{n} (mark VARCHAR(20) NOT NULL);\n\
-                     INSERT INTO p_{n} SELECT mark FROM marks;\n-- undo: DELETE FROM p_{n};\n{refuse}"
-                ),
-                format!("{allow}DELETE FROM p_{n};\nDROP TABLE p_{n};\n{drop}"),
-            )
-        }
+        Kind::Rename => rename(speech, n, tables, dice),
+        Kind::Nap => (speech.nap(n, "ups", dice), speech.nap(n, "downs", dice)),
+        Kind::Strict => strict(speech, n),
     };
     let (up, down) = match kind {
-        Kind::Nap => (speech.nap(n, "ups", dice), speech.nap(n, "downs", dice)),
-        // One statement that drops two things has no opposite: alone, it has no middle either.
-        Kind::Pair => (body, back),
+        // The one counts by itself. One statement that drops two things has no opposite: alone, it has no middle either.
+        Kind::Nap | Kind::Pair => (body, back),
         _ => {
             let undo = format!("-- undo: {}", mark(n, "downs"));
             (format!("{}{undo}{body}", mark(n, "ups")), format!("{back}{}", mark(n, "downs")))
         }
     };
     let name = format!("{n:04}_{}", format!("{kind:?}").to_lowercase());
-    Migration { number, kind, name, up, down }
+    Migration { number, kind, name, up, down, tables: tables.clone() }
+}
+
+fn rows(n: usize) -> (String, String) {
+    let add = format!("UPDATE items SET score = score + {};", 7 * n);
+    let take = format!("UPDATE items SET score = score - {};", 7 * n);
+    (format!("{add}\n-- undo: {take}\n"), format!("{take}\n"))
+}
+
+fn table(n: usize, tables: &mut Vec<String>) -> (String, String) {
+    tables.push(format!("t_{n}"));
+    (
+        format!(
+            "CREATE TABLE t_{n} (id INTEGER PRIMARY KEY, label VARCHAR(40) NOT NULL);\n\
+             INSERT INTO t_{n} SELECT id, label FROM items WHERE id <= 20;\n-- undo: DELETE FROM t_{n};\n"
+        ),
+        format!("DELETE FROM t_{n};\nDROP TABLE t_{n};\n"),
+    )
+}
+
+fn column(speech: Speech, n: usize, dice: &mut Dice) -> (String, String) {
+    let copy = if speech == Speech::MariaDb && dice.chance(50) { ", ALGORITHM=COPY" } else { "" };
+    let take = format!("UPDATE items SET c_{n} = c_{n} - id WHERE id > 20;\n");
+    (
+        format!(
+            "ALTER TABLE items ADD COLUMN c_{n} INTEGER NOT NULL DEFAULT {n}{copy};\n\
+             UPDATE items SET c_{n} = c_{n} + id WHERE id > 20;\n-- undo: {take}"
+        ),
+        format!("{take}ALTER TABLE items DROP COLUMN c_{n}{copy};\n"),
+    )
+}
+
+fn rename(speech: Speech, n: usize, tables: &mut [String], dice: &mut Dice) -> (String, String) {
+    let at = dice.between(0, tables.len() - 1);
+    let (old, new) = (tables[at].clone(), format!("t_{n}"));
+    tables[at].clone_from(&new);
+    let rename = |from: &str, to: &str| match speech {
+        Speech::MariaDb => format!("RENAME TABLE {from} TO {to};\n"),
+        _ => format!("ALTER TABLE {from} RENAME TO {to};\n"),
+    };
+    (rename(&old, &new), rename(&new, &old))
+}
+
+fn strict(speech: Speech, n: usize) -> (String, String) {
+    let fill = format!("INSERT INTO p_{n} SELECT mark FROM marks;\n-- undo: DELETE FROM p_{n};\n");
+    let away = format!("DELETE FROM p_{n};\nDROP TABLE p_{n};\n");
+    // What all three understand has no word for dropping an index.
+    if speech == Speech::Common {
+        return (format!("CREATE TABLE p_{n} (mark VARCHAR(20) NOT NULL PRIMARY KEY);\n{fill}"), away);
+    }
+    let (make, drop) = speech.index(&format!("i_{n}"), "items", "label, score", false);
+    let (refuse, allow) = speech.index(&format!("u_{n}"), &format!("p_{n}"), "mark", true);
+    (format!("{make}CREATE TABLE p_{n} (mark VARCHAR(20) NOT NULL);\n{fill}{refuse}"), format!("{allow}{away}{drop}"))
 }
