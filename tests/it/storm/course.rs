@@ -306,9 +306,12 @@ impl Pilot<'_> {
         *hopes += 1;
         for (tenant, over) in &stuck {
             self.chronicle.tell(format!("stuck: {tenant} {over}"));
+            if self.draw.patient {
+                self.chronicle.find(format!("{tenant} is stuck, although there were tries enough: {over}"));
+            }
         }
         if *hopes <= HOPES_MAX {
-            self.chronicle.count(Count::Human, "retry, of tenants that were stuck when the storm was over", 1);
+            self.chronicle.count(Count::Human, "retry, of tenants for which three tries had not been enough", 1);
             crew.start(Part::Worker, self.course.fleet.command(&["retry", "--reason", "it is calm"]), "retry", None);
         } else {
             let (tenant, over) = dice.pick(&stuck);

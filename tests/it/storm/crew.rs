@@ -14,6 +14,8 @@ use crate::support::server::signal;
 
 /// Codes that no weather explains: what Windlass says of itself, or of a log that does not read as it was written.
 const DEFECTS: [&str; 6] = ["WL0404", "WL0409", "WL0504", "WL0507", "WL070", "panicked at"];
+/// A fault that a process is given when it is started, and does to itself.
+pub(super) const AT_A_POINT: &str = "worker killed at a named point";
 /// How long a command that only looks may take.
 const LOOKING_MAX: Duration = Duration::from_mins(1);
 
@@ -215,7 +217,7 @@ impl Crew {
         self.chronicle.tell(format!("ended {id} of {words} after {seconds:.1} s: {end} {last}"));
         let fate = match (code, &process.doomed) {
             (None, Some(_)) if !process.killed && signal == Some(9) => {
-                self.chronicle.count(Count::Faults, "worker killed at a named point", 1);
+                self.chronicle.count(Count::Faults, AT_A_POINT, 1);
                 "killed at a point".to_owned()
             }
             (None, _) if process.killed => "killed".to_owned(),

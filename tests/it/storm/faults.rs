@@ -10,7 +10,7 @@ use super::chronicle::{Chronicle, Count};
 use super::crew::{Crew, Part};
 use super::dice::Dice;
 use super::fleet::{Fleet, LEASE_MS, Tenant};
-use super::proxy::Weather;
+use super::proxy::{Proxy, Weather};
 use super::servers::{Engine, Servers};
 use crate::support::mariadb;
 use crate::support::postgres;
@@ -162,6 +162,9 @@ impl<'a> Storm<'a> {
         let Some(fault) = drawn else { return };
         if self.carry_out(fault, &calm, crew, dice) {
             self.chronicle.count(Count::Faults, fault.name(), 1);
+        } else {
+            // There was nothing that it could befall: its turn comes again.
+            deck.0.insert(0, fault);
         }
     }
 
@@ -177,7 +180,12 @@ impl<'a> Storm<'a> {
                 crew.interrupt_one(dice, twice)
             }
             Fault::Cut | Fault::Silence | Fault::Refuse | Fault::LoseAnswers => {
-                self.blow(fault, *dice.pick(calm), dice);
+                let engine = *dice.pick(calm);
+                let in_use = self.servers.proxy(engine).is_some_and(Proxy::is_in_use);
+                if matches!(fault, Fault::Cut | Fault::LoseAnswers) && !in_use {
+                    return false;
+                }
+                self.blow(fault, engine, dice);
                 true
             }
             Fault::ServerKill => self.kill_server(*dice.pick(calm), dice),

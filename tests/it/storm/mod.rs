@@ -21,6 +21,7 @@ mod proxy;
 mod release;
 mod servers;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chronicle::{Chronicle, Count};
 use course::Course;
+use crew::AT_A_POINT;
 use dice::Dice;
 use faults::{Deck, Fault};
 use fleet::Fleet;
@@ -72,9 +74,15 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// The kinds of fault that have not come up yet.
+/// What the proxies count.
+const CUT: &str = "connections cut";
+const LOST: &str = "answers lost on their way";
+
+/// The kinds of fault that have not come up yet, or have had no effect where that can be counted.
 fn missing(chronicle: &Chronicle) -> Vec<&'static str> {
-    Fault::ALL.iter().map(|fault| fault.name()).filter(|name| chronicle.counted(Count::Faults, name) == 0).collect()
+    let faults = Fault::ALL.iter().map(|fault| (Count::Faults, fault.name()));
+    let all = faults.chain([(Count::Faults, AT_A_POINT), (Count::Checks, CUT), (Count::Checks, LOST)]);
+    all.filter(|(of, name)| chronicle.counted(*of, name) == 0).map(|(_, name)| name).collect()
 }
 
 /// One storm. Its findings are printed with its seed and told where the files are.
@@ -100,52 +108,66 @@ async fn blow(size: &Size, seed: u64, chronicle: &Chronicle) {
     let mut dice = Dice::new(seed);
     let servers = Servers::start().await;
     let mut deck = Deck::new();
+    let mut fleets = Fleets { size, servers: &servers, founded: 0, under_way: BTreeMap::new() };
     let begun = Instant::now();
     let goes_on = || {
         let time = begun.elapsed();
         (time < size.seconds || (time < size.at_most && !missing(chronicle).is_empty()))
             && chronicle.findings().len() < FINDINGS_MAX
     };
-    let mut fleets: Vec<(Course, usize)> = Vec::new();
-    let mut founded = 0;
-    let mut reported = Instant::now();
-    for round in 0.. {
-        let at: usize = round % SPEECHES.len();
+    let (mut reported, mut felt) = (Instant::now(), (0, 0));
+    for speech in SPEECHES.into_iter().cycle() {
         if !goes_on() {
             break;
-        }
-        if fleets.len() <= at {
-            fleets.push((course(&mut founded, SPEECHES[at], size, &servers, &mut dice).await, 0));
-        } else if fleets[at].1 >= DEPLOYS_OF_A_FLEET {
-            let new = course(&mut founded, SPEECHES[at], size, &servers, &mut dice).await;
-            let (old, _) = std::mem::replace(&mut fleets[at], (new, 0));
-            old.fleet.remove(&servers).await;
         }
         if reported.elapsed() > REPORT_EVERY {
             reported = Instant::now();
             say(&chronicle.account(seed));
         }
-        let (course, deploys) = &mut fleets[at];
-        *deploys += 1;
         let known = chronicle.findings().len();
+        let course = fleets.next_of(speech, &mut dice).await;
         course.deploy(&servers, &mut deck, size.faults, chronicle, &mut dice).await;
+        let (cut, lost) = servers.seen();
+        chronicle.count(Count::Checks, CUT, cut - felt.0);
+        chronicle.count(Count::Checks, LOST, lost - felt.1);
+        felt = (cut, lost);
         if chronicle.findings().len() > known {
-            // It is not what it should be, so nothing more is to be learned from it.
-            let new = self::course(&mut founded, SPEECHES[at], size, &servers, &mut dice).await;
-            let (old, _) = std::mem::replace(&mut fleets[at], (new, 0));
-            say(&format!("storm: the files of what was found are kept in {}", old.fleet.keep(chronicle).display()));
+            fleets.keep(speech, chronicle);
         }
     }
-    let (cut, lost) = servers.seen();
-    chronicle.count(Count::Checks, "connections cut", cut);
-    chronicle.count(Count::Checks, "answers lost on their way", lost);
 }
 
-/// A fleet that is founded now.
-async fn course(founded: &mut usize, speech: Speech, size: &Size, servers: &Servers, dice: &mut Dice) -> Course {
-    *founded += 1;
-    let fleet = Fleet::found(&format!("s{founded}"), speech, size.tenants, servers, dice).await;
-    Course::found(fleet, servers, dice).await
+/// The fleets that take turns, each with the deploys that it has had.
+struct Fleets<'a> {
+    size: &'a Size,
+    servers: &'a Servers,
+    founded: usize,
+    under_way: BTreeMap<Speech, (Course, usize)>,
+}
+
+impl Fleets<'_> {
+    /// The fleet whose turn it is; founded anew where it has had its time, or is not there.
+    async fn next_of(&mut self, speech: Speech, dice: &mut Dice) -> &mut Course {
+        if self.under_way.get(&speech).is_none_or(|(_, deploys)| *deploys >= DEPLOYS_OF_A_FLEET) {
+            if let Some((old, _)) = self.under_way.remove(&speech) {
+                old.fleet.remove(self.servers).await;
+            }
+            self.founded += 1;
+            let fleet =
+                Fleet::found(&format!("s{}", self.founded), speech, self.size.tenants, self.servers, dice).await;
+            self.under_way.insert(speech, (Course::found(fleet, self.servers, dice).await, 0));
+        }
+        let (course, deploys) = self.under_way.get_mut(&speech).unwrap();
+        *deploys += 1;
+        course
+    }
+
+    /// Puts a fleet aside that is not what it should be: nothing more is to be learned from deploys to it.
+    fn keep(&mut self, speech: Speech, chronicle: &Chronicle) {
+        if let Some((course, _)) = self.under_way.remove(&speech) {
+            say(&format!("storm: the files of what was found are kept in {}", course.fleet.keep(chronicle).display()));
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 const LOOPBACK: &str = "127.0.0.1";
+/// What is carried at a time.
+const BUFFER_BYTES: usize = 16 * 1024;
 /// The pause before a port is asked for again that somebody's connection was given for its own end.
 const KNOCK: Duration = Duration::from_millis(20);
 
@@ -42,6 +44,7 @@ pub(super) struct Proxy {
 
 #[derive(Default)]
 struct Seen {
+    open: AtomicU64,
     cut: AtomicU64,
     answers_lost: AtomicU64,
 }
@@ -73,6 +76,11 @@ impl Proxy {
     /// Of every connection that is open, the next answer is lost and the connection ends: what was asked is carried to the server.
     pub(super) fn lose_answers(&self) {
         self.orders.send_modify(|orders| orders.deaf += 1);
+    }
+
+    /// Whether anybody is connected.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.seen.open.load(Ordering::Relaxed) > 0
     }
 
     /// Connections that were cut, and answers that were lost, so far.
@@ -107,7 +115,12 @@ async fn accept(listener: TcpListener, port: u16, server: u16, mut orders: watch
         };
         tokio::select! {
             Ok((client, _)) = open.accept() => {
-                tokio::spawn(carry(client, server, orders.clone(), Arc::clone(&seen)));
+                let (orders, seen) = (orders.clone(), Arc::clone(&seen));
+                tokio::spawn(async move {
+                    seen.open.fetch_add(1, Ordering::Relaxed);
+                    carry(client, server, orders, &seen).await;
+                    seen.open.fetch_sub(1, Ordering::Relaxed);
+                });
             }
             changed = orders.changed() => if changed.is_err() { return },
         }
@@ -115,12 +128,12 @@ async fn accept(listener: TcpListener, port: u16, server: u16, mut orders: watch
 }
 
 /// Carries one connection until an end closes it, or it is cut. One direction at a time: these protocols take turns.
-async fn carry(mut client: TcpStream, server: u16, mut orders: watch::Receiver<Orders>, seen: Arc<Seen>) -> Option<()> {
+async fn carry(mut client: TcpStream, server: u16, mut orders: watch::Receiver<Orders>, seen: &Seen) -> Option<()> {
     let began = *orders.borrow_and_update();
     let mut now = began;
     let mut server = TcpStream::connect((LOOPBACK, server)).await.ok()?;
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
+    let (mut asked, mut answered) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
     loop {
         let carries = now.weather != Weather::Silent;
         tokio::select! {
