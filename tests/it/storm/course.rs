@@ -54,8 +54,8 @@ impl Course {
     }
 
     fn draw(&mut self, faults_most: usize, dice: &mut Dice) -> Draw {
-        let way = if self.brought.is_some() && dice.chance(30) { Way::Rollback } else { Way::Forward };
-        let fails = way == Way::Forward && dice.chance(35);
+        let way = if self.brought.is_some() && dice.chance(60) { Way::Rollback } else { Way::Forward };
+        let fails = way == Way::Forward && dice.chance(25);
         if way == Way::Forward {
             let count = dice.between(2, 5);
             let strict_at = fails.then(|| dice.between(1, count - 1));
@@ -107,6 +107,29 @@ impl Course {
         self.sights.insert(tenant.to_owned(), at.sight(servers).await);
     }
 
+    /// Counts an end, with what spoke against the other one. It must have been something.
+    fn is_understood(&self, draw: &Draw, outcome: &str, unwinding: bool, chronicle: &Chronicle) {
+        let way = if draw.way == Way::Rollback { "rollback" } else { "deploy" };
+        chronicle.tell(format!("{} has ended: {way} {outcome}", self.fleet.name));
+        let against = [
+            (draw.poisoned.is_some(), "a tenant cannot take it"),
+            (unwinding, "an operator said so"),
+            (!draw.patient, "three tries were not enough"),
+        ];
+        let reason = against.iter().find(|(holds, _)| *holds).map(|(_, reason)| *reason);
+        let why = reason.filter(|_| outcome == "unwound").map(|reason| format!(": {reason}")).unwrap_or_default();
+        chronicle.count(Count::Deploys, format!("{way} {outcome}{why}"), 1);
+        match outcome {
+            "completed" if draw.poisoned.is_some() => {
+                chronicle.find("completed, with a tenant that cannot have taken it");
+            }
+            "unwound" if reason.is_none() => {
+                chronicle.find("unwound, although nothing is wrong with the release and there were tries enough");
+            }
+            _ => {}
+        }
+    }
+
     /// Judges, and takes note of where the fleet is now.
     async fn arrive(
         &mut self,
@@ -121,19 +144,7 @@ impl Course {
             chronicle.find(format!("{}: the deploy has not ended", self.fleet.name));
             return;
         };
-        let way = if draw.way == Way::Rollback { "rollback" } else { "deploy" };
-        chronicle.count(Count::Deploys, format!("{way} {outcome}"), 1);
-        chronicle.tell(format!("{} has ended: {way} {outcome}", self.fleet.name));
-        let reason = draw.poisoned.is_some() || unwinding || !draw.patient;
-        match outcome {
-            "completed" if draw.poisoned.is_some() => {
-                chronicle.find("completed, with a tenant that cannot have taken it");
-            }
-            "unwound" if !reason => {
-                chronicle.find("unwound, although nothing is wrong with the release and there were tries enough");
-            }
-            _ => {}
-        }
+        self.is_understood(draw, outcome, unwinding, chronicle);
         if outcome == "completed" {
             let words: &[&str] = if draw.way == Way::Rollback { &["rollback", "latest"] } else { &["deploy"] };
             self.fleet.run_calm(words).ends_with(0);

@@ -22,8 +22,8 @@ pub(super) const FOUNDATION: &str = "
     CREATE TABLE marks (id INTEGER PRIMARY KEY, mark VARCHAR(20) NOT NULL);
     CREATE TABLE passages (migration INTEGER PRIMARY KEY, ups INTEGER NOT NULL, downs INTEGER NOT NULL);
     INSERT INTO marks VALUES (1, 'one'), (2, 'two'), (3, 'three');";
-/// Rows of `items`.
-pub(super) const ITEMS: usize = 120;
+/// Rows of `items`: enough that to copy them takes its time.
+pub(super) const ITEMS: usize = 1500;
 /// Migrations that a fleet may be given: rows of `passages`.
 pub(super) const MIGRATIONS_MAX: usize = 100;
 
@@ -94,7 +94,7 @@ impl Speech {
             Self::MariaDb => format!("{counted} + SLEEP(0.{hundredths}) WHERE migration = {number};\n"),
             Self::Common => format!(
                 "{counted} WHERE migration = {number} AND (SELECT count(*) FROM items a, items b, items c \
-                 WHERE c.id <= {hundredths}) > 0;\n"
+                 WHERE a.id <= 120 AND b.id <= 120 AND c.id <= {hundredths}) > 0;\n"
             ),
             Self::Sqlite => format!(
                 "{counted} WHERE migration = {number} AND (WITH RECURSIVE s (x) AS \
