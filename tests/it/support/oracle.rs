@@ -136,7 +136,7 @@ pub fn dump_of_mariadb(port: u16, database: &str) -> String {
 }
 
 /// Folds a ledger: what was applied and not reverted since. Applying what is in force, or reverting what is not, is an effect had
-/// twice; but a step that was given up in its middle, as its tombstone says, has a part to be reverted.
+/// twice; but a step that was given up in its middle, as its tombstone says, has a part to be reverted, or applied again.
 fn in_force(ledger: Vec<String>) -> Vec<String> {
     let (mut in_force, mut given_up) = (Vec::<String>::new(), Vec::<String>::new());
     for row in ledger {
@@ -149,6 +149,12 @@ fn in_force(ledger: Vec<String>) -> Vec<String> {
             ("apply", None, None) => in_force.push(migration),
             ("revert", Some(at), None) => drop(in_force.remove(at)),
             ("revert", None, Some(part)) => drop(given_up.remove(part)),
+            // The same of a rollback: what it had taken back of the migration is brought again.
+            ("apply", Some(at), Some(part)) => {
+                given_up.remove(part);
+                let again = in_force.remove(at);
+                in_force.push(again);
+            }
             ("void", ..) => given_up.push(step),
             _ => panic!("the ledger says {effect} of {migration} in {step}, with {in_force:?} in force"),
         }
