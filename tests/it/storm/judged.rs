@@ -13,7 +13,7 @@ use super::servers::{Engine, Servers};
 use crate::support::{oracle, postgres};
 
 /// What is done to which tenant, what takes it back, and what is said of it.
-const HARMS: [(&str, &str, &str, &str); 7] = [
+const HARMS: [(&str, &str, &str, &str); 8] = [
     (
         "pg0",
         "UPDATE passages SET ups = ups + 1 WHERE migration = 2",
@@ -45,6 +45,14 @@ const HARMS: [(&str, &str, &str, &str); 7] = [
         "UPDATE windlass_ledger SET digest = digest || '0' WHERE position = 2",
         "UPDATE windlass_ledger SET digest = left(digest, -1) WHERE position = 2",
         "pg0 is not as it should be",
+    ),
+    (
+        "my0",
+        "INSERT INTO windlass_ledger (position, deploy_id, step_id, half, version, name, digest, effect, epoch, at) \
+         SELECT position + 10, deploy_id, 'again', half, version, name, digest, effect, epoch, at FROM windlass_ledger \
+         WHERE position = 2",
+        "DELETE FROM windlass_ledger WHERE step_id = 'again'",
+        "+ had twice: apply of 2 0002_nap",
     ),
 ];
 

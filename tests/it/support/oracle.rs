@@ -136,9 +136,9 @@ pub fn dump_of_mariadb(port: u16, database: &str) -> String {
 }
 
 /// Folds a ledger: what was applied and not reverted since. Applying what is in force, or reverting what is not, is an effect had
-/// twice; but a step that was given up in its middle, as its tombstone says, has a part to be reverted, or applied again.
+/// twice, and said so; but a step that was given up in its middle, as its tombstone says, has a part to be reverted, or applied again.
 fn in_force(ledger: Vec<String>) -> Vec<String> {
-    let (mut in_force, mut given_up) = (Vec::<String>::new(), Vec::<String>::new());
+    let (mut in_force, mut given_up, mut twice) = (Vec::<String>::new(), Vec::<String>::new(), Vec::new());
     for row in ledger {
         let mut words = row.splitn(3, ' ');
         let mut word = || words.next().unwrap().to_owned();
@@ -156,10 +156,10 @@ fn in_force(ledger: Vec<String>) -> Vec<String> {
                 in_force.push(again);
             }
             ("void", ..) => given_up.push(step),
-            _ => panic!("the ledger says {effect} of {migration} in {step}, with {in_force:?} in force"),
+            _ => twice.push(format!("had twice: {effect} of {migration} in {step}, with {in_force:?} in force")),
         }
     }
-    in_force.into_iter().map(|migration| format!("in force: {migration}")).collect()
+    in_force.into_iter().map(|migration| format!("in force: {migration}")).chain(twice).collect()
 }
 
 /// One event of the log.
