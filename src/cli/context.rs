@@ -163,6 +163,7 @@ impl Context {
         statuses: &[TenantStatus],
     ) -> Result<(), Failure> {
         self.signer()?;
+        engine::refuse_foreign(log, deploy, &self.kinds).await?;
         let (resolver, mut after) = (self.config.resolver(), None);
         loop {
             let query = TenantQuery { statuses: statuses.to_vec(), after, limit: TENANTS_PAGE };

@@ -96,6 +96,19 @@ pub enum EngineError {
         /// Why it looks unfinished.
         why: String,
     },
+    /// The deploy has steps that this program does not know how to do. No tenant was claimed.
+    #[error(
+        "deploy {deploy} has steps of a kind that this program does not have ({missing}); it has {known}. No tenant was claimed: the \
+         deploy is as it was"
+    )]
+    UnknownKinds {
+        /// The deploy.
+        deploy: DeployId,
+        /// The kinds.
+        missing: String,
+        /// The kinds there are.
+        known: String,
+    },
     /// The deploy is not in a state for this command.
     #[error("deploy {deploy} {state}: {command} does not apply. Nothing was changed")]
     WrongState {
@@ -152,6 +165,7 @@ impl Coded for EngineError {
                 Code::WrongState
             }
             EngineError::DriverPanicked { .. } => Code::Defect,
+            EngineError::UnknownKinds { .. } => Code::UnknownStepKind,
             EngineError::NothingStuck { .. } => Code::NothingToRetry,
         }
     }
@@ -187,6 +201,9 @@ impl Coded for EngineError {
             | EngineError::NothingStuck { deploy, .. }
             | EngineError::SeveralCauses { deploy, .. } => Some(format!("windlass status {deploy}")),
             EngineError::DriverPanicked { .. } => Some("windlass resume".to_owned()),
+            EngineError::UnknownKinds { deploy, .. } => {
+                Some(format!("with the program that created it, or one with the same kinds: windlass resume {deploy}"))
+            }
             EngineError::TenantBusy { .. } => Some("the same command again, in a moment".to_owned()),
         }
     }

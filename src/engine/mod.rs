@@ -23,5 +23,5 @@ pub use gateway::{Gateway, OpenSession, RealGateway};
 pub use operate::{Settled, Word, resolve, resolve_all, resumed, retry, turn};
 pub use prepare::{OutOfOrder, Prepared, PreparedTenant, Request, SurveyMode, prepare};
 pub use rollback::prepare_rollback;
-pub use run::{Ending, Engine, Settings, Stop};
+pub use run::{Ending, Engine, Settings, Stop, refuse_foreign};
 pub use worker::{host, is_dead, this_worker};

@@ -1,6 +1,6 @@
 //! Takes a deploy to its end: decides, claims, drives, and waits. A fresh deploy and one found after a crash are the same to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,30 @@ impl Shared {
     }
 }
 
+/// A program that lacks a kind of step would fail that step for good on every tenant, and so turn a deploy that another program can end:
+/// it keeps its hands off.
+fn refuse_unknown_kinds(deploy: DeployId, workflow: &Workflow, kinds: &Kinds) -> Result<(), EngineError> {
+    let unknown: BTreeSet<&str> =
+        workflow.steps().map(|(_, step)| step.uses.as_str()).filter(|uses| kinds.get(uses).is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let missing = unknown.into_iter().collect::<Vec<_>>().join(", ");
+    let known = kinds.names().collect::<Vec<_>>().join(", ");
+    Err(EngineError::UnknownKinds { deploy, missing, known })
+}
+
+/// Refuses to drive a deploy on whose workflow uses kinds of step that are not among `kinds`, before anything is done or said to it.
+///
+/// # Errors
+/// [`EngineError::UnknownKinds`]; when the log fails, or does not read as one.
+pub async fn refuse_foreign(log: &dyn Log, deploy: DeployId, kinds: &Kinds) -> Result<(), EngineError> {
+    let events = deploy_events(log, deploy).await?;
+    let Some(DeployEvent::DeployCreated { workflow, workflow_name, .. }) = events.first() else { return Ok(()) };
+    let text = String::from_utf8_lossy(&log.blob(workflow).await?).into_owned();
+    refuse_unknown_kinds(deploy, &Workflow::parse(workflow_name, &text)?, kinds)
+}
+
 /// One session carries all steps of a tenant, so its limits are those of the first step that names any.
 pub(super) fn limits(plan: &Plan) -> Limits {
     let with = plan.steps().iter().find_map(|step| MigrateWith::of(step).ok());
@@ -202,8 +226,10 @@ impl Engine {
             return Err(LogError::Corrupt { place: format!("deploy {deploy}"), reason }.into());
         };
         let text = String::from_utf8_lossy(&self.log.blob(workflow).await?).into_owned();
+        let workflow = Workflow::parse(workflow_name, &text)?;
+        refuse_unknown_kinds(deploy, &workflow, &self.kinds)?;
         Ok(Shared {
-            workflow: Workflow::parse(workflow_name, &text)?,
+            workflow,
             release: Release::from_bytes(&self.log.blob(release).await?)?,
             kinds: self.kinds.clone(),
             changing: *changing,

@@ -16,4 +16,6 @@ pub mod workflow;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 pub(crate) mod testing;

@@ -6,111 +6,33 @@
 //! Between any two small steps the worker may be killed, the deploy may turn, and another tenant's worker may run: whoever drives
 //! the model decides. What goes wrong inside the database is drawn from a [`Choose`], at the moment when it matters and only then,
 //! so that an exhaustive driver meets every case once.
+//!
+//! The model checks the promises as it goes: P1 (nothing is done that the log does not announce), P3 (nothing takes effect twice), P4 (the
+//! latest effect goes first, and only what this deploy did), P5 (no start after the turn), that what the log says of a step is so in the
+//! database, and that no try is made once the tries are used up.
 
+mod fleet;
+mod luck;
+mod mark;
+
+use std::rc::Rc;
+
+pub use self::fleet::Fleet;
+pub use self::luck::{Choose, Draw, Fate, Luck, Odometer, TIRING, WORKS};
+pub use self::mark::Memory;
 use super::event::{Found, Half, Resolution, TenantEvent};
-use super::failure::Retry;
+use super::failure::{ErrorClass, Failure, Retry};
 use super::plan::Plan;
+use super::retry::{RetryPolicy, Tried};
 use super::summary::{DeploySummary, TenantStatus};
 use super::tenant::{Action, StepState, TenantState};
 use super::testing::{
     AGAIN, decided, failed, failed_after, failure, looked, planned, statements, succeeded, undo_failed, undone,
 };
-
-/// Where a run's choices come from.
-pub trait Choose {
-    /// One of `0..of`. Zero is the quiet choice.
-    fn pick(&mut self, of: usize) -> usize;
-}
-
-/// Goes through every sequence of choices, in the manner of an odometer: the last choice moves first.
-#[derive(Default)]
-pub struct Odometer {
-    taken: Vec<(usize, usize)>,
-    at: usize,
-}
-
-impl Odometer {
-    /// Sets up the next run; false after the last.
-    pub fn advance(&mut self) -> bool {
-        self.at = 0;
-        while let Some((taken, of)) = self.taken.pop() {
-            if taken + 1 < of {
-                self.taken.push((taken + 1, of));
-                return true;
-            }
-        }
-        false
-    }
-}
-
-impl Choose for Odometer {
-    fn pick(&mut self, of: usize) -> usize {
-        if self.at == self.taken.len() {
-            self.taken.push((0, of));
-        }
-        let (taken, was_of) = self.taken[self.at];
-        assert_eq!(of, was_of, "a run is a function of its choices");
-        self.at += 1;
-        taken
-    }
-}
-
-/// How an act, an undo or a look for evidence goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
-    /// At the first try.
-    Works,
-    /// A transient failure, then it works.
-    WorksSecond,
-    /// A failure for good.
-    Fails,
-}
-
-/// A fate, drawn when it is first met, and how often it was.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Draw {
-    pub fate: Option<Fate>,
-    met: u32,
-    /// A human has removed the cause: it works from now on, whatever it did before.
-    mended: bool,
-}
-
-impl Draw {
-    /// One try: `Err` says whether to come again.
-    fn meet(&mut self, choose: &mut dyn Choose) -> Result<(), Retry> {
-        if self.mended {
-            return Ok(());
-        }
-        let fate = *self.fate.get_or_insert_with(|| [Fate::Works, Fate::WorksSecond, Fate::Fails][choose.pick(3)]);
-        self.met += 1;
-        match fate {
-            Fate::WorksSecond if self.met == 1 => Err(AGAIN),
-            Fate::Works | Fate::WorksSecond => Ok(()),
-            Fate::Fails => Err(Retry::No),
-        }
-    }
-}
-
-/// What lies before one step.
-#[derive(Debug, Clone, Default)]
-pub struct Luck {
-    /// Its statements, or the step as a whole.
-    pub acts: Vec<Draw>,
-    pub undos: Vec<Draw>,
-    pub look: Draw,
-    /// The session of a further try, where statements are in effect already.
-    pub reach: Draw,
-}
-
-impl Luck {
-    fn of(commits: u32) -> Self {
-        let draws = vec![Draw::default(); commits.max(1) as usize];
-        Self { acts: draws.clone(), undos: draws, ..Self::default() }
-    }
-}
+use crate::base::{Attempt, Code, DeployId, StepId, TenantId};
 
 /// Where the worker is between two small steps. Its death loses this, and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Worker {
     /// Holds no claim.
     Away,
@@ -124,11 +46,23 @@ enum Worker {
     Acting(Half, usize),
 }
 
+/// When a worker dies, as the promises see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It has decided, and the log has not heard of it.
+    BeforeAppend,
+    /// The last event is durable, and nothing was done after it.
+    AfterAppend,
+    /// The database has answered, and the log has not heard of it.
+    AfterEffect,
+}
+
 /// One tenant, its database and its worker.
+#[derive(Clone)]
 pub struct Tenant<'p> {
     pub plan: &'p Plan,
     pub state: TenantState,
-    pub history: Vec<TenantEvent>,
+    pub history: Vec<Rc<TenantEvent>>,
     /// What is in effect in the database: steps by their place in the plan, each with its statement from 0, the latest last.
     pub effects: Vec<(usize, u32)>,
     /// What the database's ledger says of each step: how many commits are in force, and whether its undo came to its end.
@@ -137,6 +71,8 @@ pub struct Tenant<'p> {
     pub parts_undone: u32,
     /// What lies before each step.
     pub luck: Vec<Luck>,
+    /// How often its worker has died.
+    pub deaths: u32,
     worker: Worker,
 }
 
@@ -150,6 +86,7 @@ impl<'p> Tenant<'p> {
             parts_undone: 0,
             ledger: vec![(0, false); plan.steps().len()],
             luck: plan.steps().iter().map(|step| Luck::of(statements(step))).collect(),
+            deaths: 0,
             worker: Worker::Away,
         };
         tenant.append(planned(waves));
@@ -165,18 +102,47 @@ impl<'p> Tenant<'p> {
         !matches!(self.worker, Worker::Away)
     }
 
-    /// Whether a death now would lose something.
-    pub fn is_midway(&self) -> bool {
-        matches!(self.worker, Worker::Appending(..) | Worker::Reaching(_) | Worker::Acting(..))
+    /// Whether a worker holds it and is about to ask what is next.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.worker, Worker::Asking)
     }
 
-    /// Whether the worker has decided to start a step and the log has not yet heard of it.
-    pub fn is_about_to_start(&self) -> bool {
-        matches!(&self.worker, Worker::Appending(event, _) if event.is_forward_start())
+    /// Whether a worker holds it, or would take it up.
+    pub fn is_wanted(&self, deploy: &DeploySummary) -> bool {
+        self.is_held() || {
+            let row = self.state.summary(self.plan);
+            deploy.admits(row.status, row.stage, row.wave)
+        }
+    }
+
+    /// Whether a human has decided about one of its steps.
+    pub fn is_settled_by_hand(&self) -> bool {
+        self.history.iter().any(|event| matches!(**event, TenantEvent::TenantResolved { .. }))
+    }
+
+    /// What a death now would be; none where nobody is at work.
+    pub fn moment(&self) -> Option<Moment> {
+        match &self.worker {
+            Worker::Away => None,
+            Worker::Asking | Worker::Reaching(_) => Some(Moment::AfterAppend),
+            Worker::Appending(
+                TenantEvent::StepSucceeded { .. }
+                | TenantEvent::StepFailed { .. }
+                | TenantEvent::UndoSucceeded { .. }
+                | TenantEvent::UndoFailed { .. },
+                _,
+            ) => Some(Moment::AfterEffect),
+            Worker::Appending(..) => Some(Moment::BeforeAppend),
+            Worker::Acting(half, step) => {
+                let begun = if *half == Half::Act { 0 } else { self.commits(*step) };
+                Some(if self.ledger[*step].0 == begun { Moment::AfterAppend } else { Moment::AfterEffect })
+            }
+        }
     }
 
     /// The worker dies.
     pub fn crash(&mut self) {
+        self.deaths += u32::from(self.is_held());
         self.worker = Worker::Away;
     }
 
@@ -184,13 +150,16 @@ impl<'p> Tenant<'p> {
     pub fn step(&mut self, deploy: &DeploySummary, choose: &mut dyn Choose) -> bool {
         match std::mem::replace(&mut self.worker, Worker::Asking) {
             Worker::Away => {
-                let row = self.state.summary(self.plan);
-                if !deploy.admits(row.status, row.stage, row.wave) {
-                    self.worker = Worker::Away;
+                self.worker = Worker::Away;
+                if !self.is_wanted(deploy) {
                     return false;
                 }
                 // A worker that takes a tenant up knows only what the log says.
-                self.state = TenantState::fold(self.plan, &self.history).expect("a recorded history folds");
+                let known = TenantState::fold(self.plan, self.history.iter().map(Rc::as_ref));
+                let known = known.expect("a recorded history folds");
+                assert_eq!(known, self.state, "P2: the fold of the log is not what its writer had");
+                self.state = known;
+                self.worker = Worker::Asking;
             }
             Worker::Asking => {
                 let Some((event, then)) = self.ask(deploy, choose) else {
@@ -213,7 +182,10 @@ impl<'p> Tenant<'p> {
                 self.worker = match self.luck[step].reach.meet(choose) {
                     Ok(()) => Worker::Acting(Half::Act, step),
                     // Nobody has seen the database, so nobody can say what is in effect there.
-                    Err(retry) => Worker::Appending(failed(self.id(step), retry), None),
+                    Err(class) => {
+                        let retry = self.retry(step, class, self.attempt(step));
+                        Worker::Appending(failed(self.id(step), retry), None)
+                    }
                 }
             }
             Worker::Acting(half, step) => {
@@ -259,7 +231,7 @@ impl<'p> Tenant<'p> {
         if let Err(error) = self.state.apply(self.plan, &event) {
             panic!("{error}, after {:#?}", self.history);
         }
-        self.history.push(event);
+        self.history.push(Rc::new(event));
         self.check_belief();
     }
 
@@ -282,12 +254,42 @@ impl<'p> Tenant<'p> {
         }
     }
 
+    /// What the worker says of a try that failed: by the policy that every deploy has unless its workflow says otherwise, and by the
+    /// number of the try that the log knows.
+    fn retry(&self, step: usize, class: ErrorClass, attempt: Attempt) -> Retry {
+        let tenant = TenantId::new("acme").expect("a name");
+        let tried =
+            Tried { deploy: DeployId(uuid::Uuid::nil()), tenant: &tenant, step: &self.plan.steps()[step].id, attempt };
+        let failure = Failure::new(class, Code::StepFailed, "new");
+        RetryPolicy::default().pause(&failure, tried).map_or(Retry::No, |_| AGAIN)
+    }
+
+    /// The number of the try that is under way.
+    fn attempt(&self, step: usize) -> Attempt {
+        match self.state.step(self.plan, &self.plan.steps()[step].id) {
+            Some(StepState::Started { attempt, .. } | StepState::Undoing { attempt }) => *attempt,
+            other => panic!("nothing is under way where it is {other:?}"),
+        }
+    }
+
+    /// The log's last word is the announcement of this half of this step.
+    fn check_announced(&self, half: Half, step: usize) {
+        let last = self.history.last().map(Rc::as_ref);
+        let announced = match (last, half) {
+            (Some(TenantEvent::StepStarted { step, .. }), Half::Act)
+            | (Some(TenantEvent::UndoStarted { step, .. }), Half::Undo) => Some(step.as_str()),
+            _ => None,
+        };
+        assert_eq!(announced, Some(self.id(step)), "P1: the {half:?} is not announced, after {:#?}", self.history);
+    }
+
     /// The database is asked for the next commit of a step; its answer, where that ends the try.
     fn act(&mut self, step: usize, choose: &mut dyn Choose) -> Option<TenantEvent> {
         let (next, whole) = (self.ledger[step].0, self.commits(step));
         assert!(next < whole.max(1), "P3: step {} was started again", self.id(step));
-        if let Err(retry) = self.luck[step].acts[next as usize].meet(choose) {
-            return Some(failed_after(self.id(step), retry, next));
+        self.check_announced(Half::Act, step);
+        if let Err(class) = self.luck[step].acts[next as usize].meet_until_it_works(self.deaths, choose) {
+            return Some(failed_after(self.id(step), self.retry(step, class, self.attempt(step)), next));
         }
         if whole > 0 {
             assert!(!self.effects.contains(&(step, next)), "P3: statement {next} of {} ran twice", self.id(step));
@@ -301,6 +303,7 @@ impl<'p> Tenant<'p> {
     /// The database is asked to take back the latest commit of a step; its answer, where that ends the try.
     fn undo(&mut self, step: usize, choose: &mut dyn Choose) -> Option<TenantEvent> {
         let (id, whole) = (self.id(step), self.commits(step));
+        self.check_announced(Half::Undo, step);
         if self.state.is_undone_by_hand(&id.into()) {
             // Only the ledger is still to be told.
             self.ledger[step].0 = 0;
@@ -309,8 +312,9 @@ impl<'p> Tenant<'p> {
                 self.ledger[step].0 = whole;
             }
             let last = self.ledger[step].0.checked_sub(1).expect("P4: nothing of it is in effect");
-            if let Err(retry) = self.luck[step].undos[last as usize].meet(choose) {
-                return Some(undo_failed(id, retry));
+            let undo = &mut self.luck[step].undos[last as usize];
+            if let Err(class) = undo.meet_until_it_works(self.deaths, choose) {
+                return Some(undo_failed(id, self.retry(step, class, self.attempt(step))));
             }
             assert_eq!(self.effects.pop(), Some((step, last)), "P4: the latest effect is undone first, and once");
             self.ledger[step].0 = last;
@@ -320,9 +324,17 @@ impl<'p> Tenant<'p> {
     }
 
     /// Evidence, where it can be had, is what the ledger says.
+    ///
+    /// Only a death leaves a step in doubt, and each allows for the tries of one doubt and for a look that no log heard of.
     fn look(&mut self, half: Half, step: usize, choose: &mut dyn Choose) -> Found {
-        if let Err(retry) = self.luck[step].look.meet(choose) {
-            return Found::Unknown { failure: failure("no evidence"), retry };
+        let (looks_max, draw) = ((RetryPolicy::default().attempts + 1) * self.deaths, &self.luck[step].look);
+        assert!(draw.mended || draw.met < looks_max, "evidence of {} is looked for without end", self.id(step));
+        if let Err(class) = self.luck[step].look.meet(choose) {
+            let looks = match self.state.step(self.plan, &self.plan.steps()[step].id) {
+                Some(StepState::Doubt { looks, .. }) => looks.counted,
+                _ => Attempt(0),
+            };
+            return Found::Unknown { failure: failure("no evidence"), retry: self.retry(step, class, looks.next()) };
         }
         match (half, self.ledger[step]) {
             (Half::Act, (0, _)) | (Half::Undo, (_, false)) => Found::NotApplied,
@@ -341,8 +353,21 @@ impl<'p> Tenant<'p> {
     }
 
     /// How many of them are in effect.
-    fn in_effect(&self, step: usize) -> u32 {
+    pub fn in_effect(&self, step: usize) -> u32 {
         self.effects.iter().filter(|(of, _)| *of == step).map(|_| 1).sum()
+    }
+
+    /// Whether the database's ledger says of each step what is in effect of it. Of an act that a human settled it may not know.
+    pub fn is_ledger_right(&self) -> bool {
+        let settled = |at: usize| {
+            let of = |step: &StepId| step.as_str() == self.id(at);
+            let mut until_undo = self
+                .history
+                .iter()
+                .take_while(|event| !matches!(&***event, TenantEvent::UndoStarted { step, .. } if of(step)));
+            until_undo.any(|event| matches!(&**event, TenantEvent::TenantResolved { step, .. } if of(step)))
+        };
+        (0..self.ledger.len()).all(|at| self.ledger[at].0 == self.in_effect(at) || settled(at))
     }
 
     /// The step that waits for a human.
@@ -369,7 +394,7 @@ impl<'p> Tenant<'p> {
                 for statement in there..whole {
                     self.effects.push((at, statement));
                     // What the database would have said to it does not matter any more.
-                    self.luck[at].acts[statement as usize] = Draw::default();
+                    self.luck[at].acts[statement as usize].forget();
                 }
                 Resolution::Applied
             }

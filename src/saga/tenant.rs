@@ -233,8 +233,12 @@ impl TenantState {
             TenantOutcome::Untouched => self.turned.is_some() && !self.ever_started,
             TenantOutcome::Stuck => any(|step| matches!(step, StepState::Stuck { .. })),
             TenantOutcome::Abandoned => any(|step| matches!(step, StepState::Left)),
-            // Set aside consistent: a part of a step is not.
-            TenantOutcome::Quarantined => !any(|step| step.is_open() || step.has_part()),
+            // Set aside consistent: a part of a step is not, and a step whose undo has begun may be no more than a part.
+            TenantOutcome::Quarantined => !any(|step| {
+                step.is_open()
+                    || step.has_part()
+                    || matches!(step, StepState::UndoReady { .. } | StepState::Stuck { .. })
+            }),
         };
         if fits { Ok(()) } else { Err(format!("its steps do not say {outcome:?}")) }
     }
@@ -389,6 +393,6 @@ fn describe(event: &TenantEvent) -> String {
 }
 
 #[cfg(test)]
-mod sweep_tests;
+mod mark;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,12 @@
 //! What the tests of this floor share: plans and events, each in one short line.
 
-use super::event::{Actor, Cause, Evidence, Found, Half, Resolution, TenantEvent, TenantOutcome};
+use super::event::{
+    Actor, Cause, DeployEvent, Direction, Evidence, Found, Half, Resolution, TenantEvent, TenantOutcome, Trigger,
+};
 use super::failure::{ErrorClass, Failure, Retry};
 use super::plan::{Plan, PlannedStep, UndoSource};
+use super::retry::RetryPolicy;
+use super::workflow::{Budget, OnFailure, Then};
 use crate::base::{Attempt, Code, Digest, StepId, Timestamp};
 
 pub const AGAIN: Retry = Retry::At(Timestamp(9_000));
@@ -104,4 +108,30 @@ pub fn decided(step: &str, resolution: Resolution) -> TenantEvent {
 
 pub fn finished(outcome: TenantOutcome) -> TenantEvent {
     TenantEvent::TenantFinished { outcome, reason: "so".into(), code: None }
+}
+
+pub fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
+    DeployEvent::DeployCreated {
+        release: Digest::of(b"release"),
+        release_name: "r".into(),
+        workflow: Digest::of(b"workflow"),
+        workflow_name: "w".into(),
+        tenants: Digest::of(b"tenants"),
+        tenant_count,
+        changing: tenant_count,
+        fleet: "f".into(),
+        waves: waves.to_vec(),
+        trigger: Trigger::Command,
+        actor: operator(),
+        previous: None,
+        overrides: None,
+    }
+}
+
+pub fn set(direction: Direction) -> DeployEvent {
+    DeployEvent::DirectionSet { direction, cause: Cause::Operator { actor: operator(), reason: "so".into() } }
+}
+
+pub fn policy(then: Then) -> OnFailure {
+    OnFailure { then, budget: Budget::Count(0), beyond: then, retry: RetryPolicy::default() }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::session::{Between, Call};
+use super::session::{Between, Call, Go};
 use crate::base::{Code, StepId, TenantId};
 use crate::saga::event::{Evidence, Half};
 use crate::saga::failure::{ErrorClass, Failure};
@@ -25,8 +25,28 @@ pub(super) struct Moment {
     when: When,
     /// Of what: nothing where it is the whole step.
     what: Option<String>,
-    /// Whether a refusal can be heard here: it is before the step, or before statements of it.
-    pub(super) may_fail: bool,
+    /// What can go wrong here.
+    may: May,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum May {
+    /// The database, or whatever the step asks, can refuse, and the process can die.
+    FailOrDie,
+    /// The database can refuse: between two statements of a transaction, where a death is the same as before all of them.
+    Fail,
+    /// The process can die.
+    Die,
+}
+
+impl Moment {
+    pub(super) fn may(&self, wrong: Wrong) -> bool {
+        match self.may {
+            May::FailOrDie => true,
+            May::Fail => wrong == Wrong::Refused,
+            May::Die => wrong == Wrong::Dies,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,12 +140,12 @@ impl Director {
     }
 
     /// Passes a moment; what is true is that something is to be refused here.
-    async fn pass(&self, when: When, what: Option<String>, may_fail: bool) -> bool {
+    async fn pass(&self, when: When, what: Option<String>, may: May) -> bool {
         let wrong = {
             let mut state = self.state();
             let Some((step, half)) = state.at.clone() else { return false };
             let number = state.passed.len();
-            state.passed.push(Moment { step, half, when, what, may_fail });
+            state.passed.push(Moment { step, half, when, what, may });
             state.wrong.take_if(|(at, _)| *at == number).map(|(_, wrong)| wrong)
         };
         match wrong {
@@ -156,16 +176,21 @@ impl Drop for AtWork<'_> {
 
 #[async_trait]
 impl Between for Director {
-    async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
-        let may_fail = !call.statements().is_empty();
-        if self.pass(When::Before, Some(call.to_string()), may_fail).await {
+    async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<Go, SessionError> {
+        let may = if call.statements().is_empty() { May::Die } else { May::FailOrDie };
+        if self.pass(When::Before, Some(call.to_string()), may).await {
             return Err(SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, STAGED));
         }
-        Ok(())
+        for (upto, statement) in (1..).zip(call.transaction().unwrap_or_default()) {
+            if self.pass(When::After, Some(format!("{statement} in {call}")), May::Fail).await {
+                return Ok(Go::UpTo(upto));
+            }
+        }
+        Ok(Go::Ahead)
     }
 
     async fn after(&self, _tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
-        self.pass(When::After, Some(call.to_string()), false).await;
+        self.pass(When::After, Some(call.to_string()), May::Die).await;
         Ok(())
     }
 }
@@ -178,7 +203,7 @@ pub(super) struct Directed {
 
 impl Directed {
     async fn refused(&self) -> Result<(), Trouble> {
-        if self.director.pass(When::Before, None, true).await {
+        if self.director.pass(When::Before, None, May::FailOrDie).await {
             return Err(Failure::new(ErrorClass::Permanent, Code::StepFailed, STAGED).into());
         }
         Ok(())
@@ -203,7 +228,7 @@ impl StepKind for Directed {
         let _at = self.director.at(&step.id, Half::Act);
         self.refused().await?;
         let evidence = self.kind.act(step, cx).await?;
-        self.director.pass(When::After, None, false).await;
+        self.director.pass(When::After, None, May::Die).await;
         self.director.turn_after(&step.id).await;
         Ok(evidence)
     }
@@ -212,7 +237,7 @@ impl StepKind for Directed {
         let _at = self.director.at(&step.id, Half::Undo);
         self.refused().await?;
         let evidence = self.kind.undo(step, cx).await?;
-        self.director.pass(When::After, None, false).await;
+        self.director.pass(When::After, None, May::Die).await;
         Ok(evidence)
     }
 

@@ -3,7 +3,7 @@
 //! Three promises that a deploy rests on are tried at every place where they could be broken, on tenants that a [`World`] makes for the
 //! purpose, by the engine that also runs real deploys:
 //!
-//! - [`fails_cleanly_at_every_step`]: whichever step fails, and whichever statement of it, the tenant is as it was.
+//! - [`fails_cleanly_at_every_step`]: whichever step fails, before it has begun or after any statement of it, the tenant is as it was.
 //! - [`repeats_safely`]: wherever the process dies on the way up, the resumed deploy ends as an undisturbed one.
 //! - [`undo_repeats_safely`]: wherever it dies on the way down, the tenant is as it was.
 //!
@@ -30,8 +30,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What the kit cannot see: effects outside the tenant that [`World::look`] does not show, a crash of the database server itself (the
-//! project's own tests kill servers), and what depends on how much data there is.
+//! What the kit cannot see: what [`World::look`] does not show, a statement that fails and has an effect all the same, a crash of the
+//! database server itself (the project's own tests kill servers), and what depends on how much data there is.
 
 mod broken;
 mod director;
@@ -40,6 +40,6 @@ mod trial;
 mod world;
 
 pub use self::broken::{Broken, Tried};
-pub use self::session::{Between, Call, WatchedGateway};
+pub use self::session::{Between, Call, Go, NO_SUCH, WatchedGateway};
 pub use self::trial::{Trial, fails_cleanly_at_every_step, repeats_safely, undo_repeats_safely};
 pub use self::world::{Place, SqliteFiles, World, WorldError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::base::TenantId;
+use crate::base::{TenantId, count};
 use crate::engine::{Gateway, OpenSession};
 use crate::fleet::Tenant;
 use crate::release::stepwise::{Facts, Middle};
@@ -50,21 +50,47 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// The statements that share a transaction; none where it is no transaction.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&[String]> {
+        match self {
+            Self::Apply(unit) => Some(&unit.statements),
+            Self::RunWithOutcome(_, statements) => Some(statements),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Call<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(statements) = self.transaction().filter(|statements| !statements.is_empty()) {
+            return write!(f, "the transaction of {}", count(statements.len() as u64, "statement"));
+        }
         match (self, self.statements().first()) {
             (Self::Void(_), _) => f.write_str("the tombstone"),
             (Self::Intend(_, number), _) => write!(f, "the intent of statement {number}"),
             (Self::Settle(_, number), _) => write!(f, "the outcome of statement {number}"),
             (Self::Forget(_, number), _) => write!(f, "the intent of statement {number} taken out"),
             (Self::Finish(_), _) => f.write_str("the ledger row"),
-            (Self::Apply(_), None) => f.write_str("the ledger row, without statements"),
-            (Self::Apply(unit), Some(_)) => write!(f, "the transaction of {} statements", unit.statements.len()),
+            (Self::Apply(_), _) => f.write_str("the ledger row, without statements"),
             (_, Some(first)) => write!(f, "{first}"),
             (_, None) => f.write_str("no statement"),
         }
     }
 }
+
+/// How far a call may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Go {
+    /// As it was meant.
+    Ahead,
+    /// As far as so many of its statements, and then into one that the database refuses ([`NO_SUCH`]).
+    UpTo(usize),
+}
+
+/// A statement that every database refuses for good, for want of what it names.
+pub const NO_SUCH: &str = "SELECT windlass_testing_fails_here";
 
 /// Somebody who stands between the engine and its tenants.
 #[async_trait]
@@ -75,10 +101,11 @@ pub trait Between: Send + Sync {
         Ok(())
     }
 
-    /// Before something is done. An error is what the engine hears, and nothing is done.
-    async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
+    /// Before something is done: how far. An error is what the engine hears, and nothing is done. Only [`Call::Apply`] and
+    /// [`Call::RunWithOutcome`] can go a part of their way.
+    async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<Go, SessionError> {
         let _ = (tenant, call);
-        Ok(())
+        Ok(Go::Ahead)
     }
 
     /// After something was done without an error. An error is what the engine hears.
@@ -132,6 +159,11 @@ macro_rules! watched {
     }};
 }
 
+/// The first `upto` of these, and one that fails.
+fn cut(statements: &[String], upto: usize) -> Vec<String> {
+    statements.iter().take(upto).cloned().chain([NO_SUCH.to_owned()]).collect()
+}
+
 #[async_trait]
 impl Stepwise for Watched {
     async fn begun(&mut self, key: &LedgerKey) -> Result<Vec<Begun>, SessionError> {
@@ -161,7 +193,12 @@ impl Stepwise for Watched {
         statements: &[String],
     ) -> Result<Written, SessionError> {
         let call = Call::RunWithOutcome(key, statements);
-        watched!(self, call, self.real.run_with_outcome(key, number, statements))
+        let done = match self.between.before(&self.tenant, &call).await? {
+            Go::Ahead => self.real.run_with_outcome(key, number, statements).await?,
+            Go::UpTo(upto) => self.real.run_with_outcome(key, number, &cut(statements, upto)).await?,
+        };
+        self.between.after(&self.tenant, &call).await?;
+        Ok(done)
     }
 
     async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
@@ -204,7 +241,16 @@ impl Session for Watched {
     }
 
     async fn apply(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
-        watched!(self, Call::Apply(unit), self.real.apply(unit))
+        let call = Call::Apply(unit);
+        let done = match self.between.before(&self.tenant, &call).await? {
+            Go::Ahead => self.real.apply(unit).await?,
+            Go::UpTo(upto) => {
+                let unit = Unit { statements: cut(&unit.statements, upto), ..unit.clone() };
+                self.real.apply(&unit).await?
+            }
+        };
+        self.between.after(&self.tenant, &call).await?;
+        Ok(done)
     }
 
     async fn void(&mut self, key: &LedgerKey) -> Result<(), SessionError> {

@@ -30,6 +30,14 @@ pub struct Trial {
     workflow_text: String,
     kinds: Kinds,
     world: Box<dyn World>,
+    shows: Shows,
+}
+
+/// Whether a deploy can be seen in its tenant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    Yes,
+    No,
 }
 
 impl Trial {
@@ -43,7 +51,7 @@ impl Trial {
     pub fn of_workflow(text: &str, release: Release, world: impl World + 'static) -> Result<Self, Broken> {
         let workflow = Workflow::parse("the workflow", text).map_err(Broken::untried)?;
         let (workflow_text, world) = (text.to_owned(), Box::new(world));
-        Ok(Self { release, workflow, workflow_text, kinds: Kinds::default(), world })
+        Ok(Self { release, workflow, workflow_text, kinds: Kinds::default(), world, shows: Shows::Yes })
     }
 
     /// A step kind of your own, as the only step of a workflow, with these parameters.
@@ -68,6 +76,13 @@ impl Trial {
     #[must_use]
     pub fn knowing(self, kinds: Kinds) -> Self {
         Self { kinds, ..self }
+    }
+
+    /// The same, of a deploy that leaves nothing to be seen in its tenant. Of any other, a [`World::look`] that shows no difference is
+    /// taken for a look at the wrong place.
+    #[must_use]
+    pub fn leaving_nothing_to_see(self) -> Self {
+        Self { shows: Shows::No, ..self }
     }
 }
 
@@ -238,13 +253,17 @@ impl Ran {
 
 /// The first line in which two looks differ.
 fn difference(wanted: &str, seen: &str) -> Option<String> {
-    let (mut wanted, mut seen) = (wanted.lines(), seen.lines());
+    let mut lines = (wanted.split_inclusive('\n'), seen.split_inclusive('\n'));
     loop {
-        match (wanted.next(), seen.next()) {
+        match (lines.0.next(), lines.1.next()) {
             (None, None) => return None,
             (wanted, seen) if wanted == seen => {}
             (wanted, seen) => {
-                let line = |line: Option<&str>| line.map_or_else(|| "nothing".to_owned(), |line| format!("{line:?}"));
+                // The ends of lines are shown only where they are the difference.
+                let ends = |line: Option<&str>| line.is_none_or(|line| line.ends_with('\n'));
+                let ended = ends(wanted) && ends(seen);
+                let shown = |line: &str| format!("{:?}", line.strip_suffix('\n').filter(|_| ended).unwrap_or(line));
+                let line = |line: Option<&str>| line.map_or_else(|| "nothing".to_owned(), shown);
                 return Some(format!("where {} should be seen there is {}", line(wanted), line(seen)));
             }
         }
@@ -262,7 +281,7 @@ async fn at_each(
     (outcome, tenant): (DeployOutcome, impl Fn(&Ran) -> String),
 ) -> Result<Tried, Broken> {
     let mut tried = Tried { promise, steps: Vec::new(), moments: Vec::new() };
-    for (number, moment) in reference.passed.iter().enumerate().filter(|(_, moment)| at(moment)) {
+    for (number, moment) in reference.passed.iter().enumerate().filter(|(_, moment)| moment.may(wrong) && at(moment)) {
         let ran = trial.run(Course { wrong: Some((number, wrong)), turns_at: turns_at.cloned() }).await?;
         if ran.passed.get(number) != Some(moment) {
             let what =
@@ -284,6 +303,11 @@ async fn at_each(
         }
         tried.moments.push(moment.to_string());
     }
+    if tried.moments.is_empty() {
+        return Err(Broken::untried(
+            "there is nothing that could go wrong: no step of the plan has anything to do, or to undo",
+        ));
+    }
     Ok(tried)
 }
 
@@ -292,7 +316,7 @@ async fn at_each(
 pub async fn fails_cleanly_at_every_step(trial: &Trial) -> Result<Tried, Broken> {
     const PROMISE: &str = "fails cleanly at every step";
     let reference = trial.undisturbed(PROMISE).await?;
-    let at = |moment: &Moment| moment.may_fail && moment.half == Half::Act;
+    let at = |moment: &Moment| moment.half == Half::Act;
     let end = (DeployOutcome::Unwound, |ran: &Ran| ran.before.clone());
     at_each(trial, PROMISE, &reference, None, Wrong::Refused, at, end).await
 }
@@ -302,13 +326,6 @@ pub async fn fails_cleanly_at_every_step(trial: &Trial) -> Result<Tried, Broken>
 pub async fn repeats_safely(trial: &Trial) -> Result<Tried, Broken> {
     const PROMISE: &str = "repeats safely";
     let reference = trial.undisturbed(PROMISE).await?;
-    let again = trial.run(Course::default()).await?;
-    if let Some(difference) = difference(&reference.after, &again.after) {
-        let what = format!(
-            "two undisturbed deploys left tenants that do not look alike: {difference}. Leave out of the look what differs each time"
-        );
-        return Err(again.broken(PROMISE, None, what).await?);
-    }
     let at = |moment: &Moment| moment.half == Half::Act;
     let end = (DeployOutcome::Completed, |_: &Ran| reference.after.clone());
     at_each(trial, PROMISE, &reference, None, Wrong::Dies, at, end).await
@@ -327,10 +344,27 @@ pub async fn undo_repeats_safely(trial: &Trial) -> Result<Tried, Broken> {
 }
 
 impl Trial {
-    /// A deploy in which nothing goes wrong, which must complete.
+    /// A deploy in which nothing goes wrong, which must complete; and that a look at a tenant shows what is there and nothing else.
     async fn undisturbed(&self, promise: &'static str) -> Result<Ran, Broken> {
         let ran = self.run(Course::default()).await?;
         ran.must(promise, None, DeployOutcome::Completed, &ran.after).await?;
+        if self.shows == Shows::Yes && ran.before == ran.after {
+            let what = "a completed deploy cannot be seen in the look at its tenant: the look is at the wrong place, or does not show \
+                        enough (`leaving_nothing_to_see` is for deploys that leave nothing)";
+            return Err(Broken::untried(what));
+        }
+        let again = self.run(Course::default()).await?;
+        let which = [
+            ("two fresh tenants", &ran.before, &again.before),
+            ("two tenants after undisturbed deploys", &ran.after, &again.after),
+        ];
+        for (of, one, other) in which {
+            if let Some(difference) = difference(one, other) {
+                let what =
+                    format!("{of} do not look alike: {difference}. Leave out of the look what differs each time");
+                return Err(again.broken(promise, None, what).await?);
+            }
+        }
         Ok(ran)
     }
 }

@@ -71,14 +71,16 @@ impl World for SqliteFiles {
         Ok(Place { url: format!("sqlite://{file}"), schema: None })
     }
 
-    /// The definitions of all tables, indexes, views and triggers, and all rows.
+    /// The definitions of all tables, indexes, views and triggers, all rows, and the version that users may set. Where `AUTOINCREMENT`
+    /// goes on counting is not shown: an undo that deletes rows does not set it back.
     async fn look(&self, at: &Place) -> Result<String, WorldError> {
         let file = at.url.strip_prefix("sqlite://").ok_or("not a place of this world")?;
         let mut connection = Self::connect(file).await?;
         let objects = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema \
                        WHERE name NOT LIKE 'windlass\\_%' ESCAPE '\\' AND tbl_name NOT LIKE 'windlass\\_%' ESCAPE '\\' \
                        AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name";
-        let mut seen = String::new();
+        let version = sqlx::query("PRAGMA user_version").fetch_one(&mut connection).await?;
+        let mut seen = format!("user_version {}\n", version.get::<i64, _>(0));
         for object in sqlx::query(objects).fetch_all(&mut connection).await? {
             let (kind, name, sql): (String, String, String) = (object.get(0), object.get(1), object.get(2));
             seen.push_str(&format!("{kind} {name}: {sql}\n"));

@@ -3,16 +3,20 @@
 mod process;
 mod rig;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rig::{Rig, word};
 
 use windlass::base::limits::LEASE;
-use windlass::base::{Code, TenantId, WorkerId};
-use windlass::engine::{Ending, EngineError, prepare_rollback, resolve, resolve_all, retry};
-use windlass::saga::event::{DeployOutcome, Half, Resolution, StreamId, TenantEvent};
+use windlass::base::{Code, Coded as _, TenantId, WorkerId};
+use windlass::engine::{Ending, EngineError, Stop, prepare_rollback, resolve, resolve_all, retry};
+use windlass::saga::event::{DeployOutcome, Evidence, Half, Resolution, StreamId, TenantEvent};
 use windlass::saga::failure::{ErrorClass, Failure};
+use windlass::saga::plan::{PlannedStep, UndoSource};
 use windlass::saga::summary::TenantStatus;
+use windlass::saga::workflow::StepDef;
+use windlass::step::{Expand, Kinds, StepContext, StepError, StepKind, Trouble};
 use windlass::tenant::{Outcome, SessionError};
 
 const TABLE: (&str, &str) = ("CREATE TABLE a (id int)", "DROP TABLE a");
@@ -227,4 +231,40 @@ async fn only_tenants_that_are_stuck_over_one_thing_are_settled_together() {
     for tenant in ["acme", "bolt"] {
         assert_eq!(rig.at(deploy, tenant).await.status, TenantStatus::Stuck);
     }
+}
+
+#[tokio::test]
+async fn a_program_without_a_kind_of_step_leaves_the_deploy_to_one_that_has_it() {
+    struct Nothing;
+    #[async_trait::async_trait]
+    impl StepKind for Nothing {
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+        fn summary(&self) -> &'static str {
+            "does nothing"
+        }
+        fn expand(&self, def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepError> {
+            let (id, uses, needs, with) = (def.id.clone(), "nothing".to_owned(), Vec::new(), serde_json::Value::Null);
+            Ok(vec![PlannedStep { id, uses, stage: cx.stage, needs, digest: None, undo: UndoSource::NoEffect, with }])
+        }
+        async fn act(&self, _: &PlannedStep, _: &mut StepContext<'_>) -> Result<Evidence, Trouble> {
+            Ok(Evidence::default())
+        }
+    }
+    let mut rig = Rig::new(&["acme"], &[TABLE]);
+    rig.workflow.push_str("  [[stage.step]]\n  id = \"own\"\n  uses = \"nothing\"\n  needs = [\"migrate\"]\n");
+    rig.kinds = Kinds::default().with(Arc::new(Nothing));
+    let deploy = rig.create().await;
+    let before = rig.events(deploy, "acme").await;
+    let own = std::mem::take(&mut rig.kinds);
+    let (_keep, stop) = tokio::sync::watch::channel(Stop::Run);
+    let error = rig.engine("stranger").run(deploy, stop).await.unwrap_err();
+    assert_eq!(error.code(), Code::UnknownStepKind);
+    let said = format!("deploy {deploy} has steps of a kind that this program does not have (nothing); it has check, ");
+    assert!(error.to_string().starts_with(&said), "{error}");
+    assert_eq!(rig.events(deploy, "acme").await, before);
+    assert!(rig.log.holders(deploy).await.unwrap().is_empty());
+    rig.kinds = own;
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Completed));
 }

@@ -22,7 +22,7 @@ use windlass::saga::summary::TenantSummary;
 use windlass::saga::workflow::Workflow;
 use windlass::step::Kinds;
 use windlass::tenant::{Opening, SessionError, Unit};
-use windlass::testing::{Between, Call, WatchedGateway};
+use windlass::testing::{Between, Call, Go, WatchedGateway};
 
 /// Decides what a unit's end looks like; `None` lets the real session run it.
 pub type OnApply = dyn Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync;
@@ -43,10 +43,10 @@ impl Between for Deciding {
         on_open.and_then(|decide| decide(opening)).map_or(Ok(()), Err)
     }
 
-    async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
-        let Call::Apply(unit) = call else { return Ok(()) };
+    async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<Go, SessionError> {
+        let Call::Apply(unit) = call else { return Ok(Go::Ahead) };
         let on_apply = self.on_apply.lock().unwrap().clone();
-        on_apply.and_then(|decide| decide(tenant, unit)).map_or(Ok(()), Err)
+        on_apply.and_then(|decide| decide(tenant, unit)).map_or(Ok(Go::Ahead), Err)
     }
 }
 
@@ -77,6 +77,7 @@ pub struct Rig {
     pub gateway: Arc<dyn Gateway>,
     deciding: Arc<Deciding>,
     pub workflow: String,
+    pub kinds: Kinds,
     names: Vec<&'static str>,
 }
 
@@ -93,7 +94,15 @@ impl Rig {
         let deciding = Arc::new(Deciding::default());
         let gateway = Arc::new(WatchedGateway::new(real, Arc::clone(&deciding) as Arc<dyn Between>));
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock)));
-        let rig = Self { dir, log, gateway, deciding, workflow: WORKFLOW.to_owned(), names: names.to_vec() };
+        let rig = Self {
+            dir,
+            log,
+            gateway,
+            deciding,
+            workflow: WORKFLOW.to_owned(),
+            kinds: Kinds::default(),
+            names: names.to_vec(),
+        };
         for (number, (up, down)) in (1..).zip(migrations) {
             rig.migration(number, up, down);
         }
@@ -130,7 +139,7 @@ impl Rig {
             disowned: BTreeSet::new(),
             new_databases: BTreeSet::new(),
             concurrency: 4,
-            kinds: Kinds::default(),
+            kinds: self.kinds.clone(),
         }
     }
 
@@ -153,7 +162,7 @@ impl Rig {
     pub fn engine(&self, worker: &str) -> Engine {
         let gateway = Arc::clone(&self.gateway);
         let settings = Settings { concurrency: 4, lease: Duration::from_secs(30) };
-        Engine::new(Arc::clone(&self.log), gateway, WorkerId(worker.to_owned()), settings)
+        Engine::new(Arc::clone(&self.log), gateway, WorkerId(worker.to_owned()), settings).knowing(self.kinds.clone())
     }
 
     pub async fn run(&self, deploy: DeployId) -> Ending {

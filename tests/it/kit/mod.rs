@@ -60,7 +60,7 @@ async fn a_sound_release_is_let_through_and_it_is_said_what_was_tried() {
     );
     assert_eq!(undo.steps, ["migrate:0002_m", "migrate:0001_m"]);
     assert!(
-        fails.moments.contains(&"in step migrate:0002_m, before the transaction of 2 statements".to_owned()),
+        fails.moments.contains(&"in step migrate:0002_m, after UPDATE customers SET email = name || '@x' in the transaction of 2 statements".to_owned()),
         "{fails:?}"
     );
     assert!(undo.moments.contains(&"after the undo of step migrate:0001_m".to_owned()), "{undo:?}");
@@ -111,5 +111,32 @@ async fn a_look_that_differs_each_time_is_told() {
         "DELETE FROM customers WHERE length(name) = 32;",
     )]);
     let broken = repeats_safely(&folder.trial()).await.unwrap_err();
-    assert!(broken.what.contains("two undisturbed deploys left tenants that do not look alike"), "{broken}");
+    assert!(broken.what.contains("two tenants after undisturbed deploys do not look alike"), "{broken}");
+}
+
+#[tokio::test]
+async fn a_deploy_that_cannot_be_seen_proves_nothing() {
+    let folder = Folder::new(&[("SELECT 1;", "SELECT 1;")]);
+    let broken = fails_cleanly_at_every_step(&folder.trial()).await.unwrap_err();
+    assert!(broken.to_string().starts_with("not tried: a completed deploy cannot be seen"), "{broken}");
+    fails_cleanly_at_every_step(&folder.trial().leaving_nothing_to_see()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_differs_only_in_the_ends_of_lines_differs() {
+    let folder = Folder::new(&[(
+        "UPDATE customers SET name = 'a' || char(13, 10) || 'b';",
+        "UPDATE customers SET name = 'a' || char(10) || 'b';",
+    )]);
+    let broken = undo_repeats_safely(&folder.trial()).await.unwrap_err();
+    assert!(broken.what.starts_with("the tenant is not what it should be"), "{broken}");
+}
+
+#[tokio::test]
+async fn a_release_that_the_tenants_already_have_is_not_called_sound() {
+    let folder = Folder::new(&[]);
+    let nothing =
+        Trial::of_release(Release::new(None, Vec::new()).unwrap(), folder.files()).unwrap().leaving_nothing_to_see();
+    let broken = fails_cleanly_at_every_step(&nothing).await.unwrap_err();
+    assert!(broken.promise.is_none() && broken.to_string().starts_with("not tried: "), "{broken}");
 }

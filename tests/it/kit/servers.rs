@@ -74,12 +74,12 @@ async fn a_sound_release_is_let_through_on_mariadb_statement_by_statement() {
     );
     let folder = Folder::new(&[two]);
     let [fails, ..] = all(&Trial::of_release(folder.release(), MariaDb).unwrap()).await.unwrap();
-    for statement in [
-        "CREATE TABLE orders (id INT)",
-        "ALTER TABLE customers ADD email VARCHAR(20)",
-        "UPDATE customers SET email = name",
+    for place in [
+        "before CREATE TABLE orders (id INT)",
+        "before ALTER TABLE customers ADD email VARCHAR(20)",
+        "after UPDATE customers SET email = name in the transaction of 1 statement",
     ] {
-        let moment = format!("in step migrate:0001_m, before {statement}");
+        let moment = format!("in step migrate:0001_m, {place}");
         assert!(fails.moments.contains(&moment), "{fails:?}");
     }
 }

@@ -188,7 +188,8 @@ pub fn plain(url: &str) -> MySqlConnectOptions {
     options.pipes_as_concat(false).no_engine_substitution(false).timezone(None)
 }
 
-fn superuser_url(port: u16, name: &str) -> String {
+/// The superuser's URL of a database of the server at a port.
+pub fn superuser_url(port: u16, name: &str) -> String {
     format!("mysql://super:{SUPERUSER_PASSWORD}@127.0.0.1:{port}/{name}?ssl-mode=disabled")
 }
 

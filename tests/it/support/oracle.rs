@@ -70,6 +70,13 @@ pub async fn of_sqlite(file: &Path) -> Vec<String> {
     lines
 }
 
+/// Runs SQL in an SQLite file.
+pub async fn execute_in_sqlite(file: &Path, sql: &str) {
+    let mut connection = sqlite(file).await;
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
 /// What a PostgreSQL tenant holds, in the schema `public` of a database.
 pub async fn of_postgres(url: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -129,9 +136,9 @@ pub fn dump_of_mariadb(port: u16, database: &str) -> String {
 }
 
 /// Folds a ledger: what was applied and not reverted since. Applying what is in force, or reverting what is not, is an effect had
-/// twice; but a step that was given up in its middle, as its tombstone says, has a part to be reverted.
+/// twice, and said so; but a step that was given up in its middle, as its tombstone says, has a part to be reverted, or applied again.
 fn in_force(ledger: Vec<String>) -> Vec<String> {
-    let (mut in_force, mut given_up) = (Vec::<String>::new(), Vec::<String>::new());
+    let (mut in_force, mut given_up, mut twice) = (Vec::<String>::new(), Vec::<String>::new(), Vec::new());
     for row in ledger {
         let mut words = row.splitn(3, ' ');
         let mut word = || words.next().unwrap().to_owned();
@@ -142,11 +149,17 @@ fn in_force(ledger: Vec<String>) -> Vec<String> {
             ("apply", None, None) => in_force.push(migration),
             ("revert", Some(at), None) => drop(in_force.remove(at)),
             ("revert", None, Some(part)) => drop(given_up.remove(part)),
+            // The same of a rollback: what it had taken back of the migration is brought again.
+            ("apply", Some(at), Some(part)) => {
+                given_up.remove(part);
+                let again = in_force.remove(at);
+                in_force.push(again);
+            }
             ("void", ..) => given_up.push(step),
-            _ => panic!("the ledger says {effect} of {migration} in {step}, with {in_force:?} in force"),
+            _ => twice.push(format!("had twice: {effect} of {migration} in {step}, with {in_force:?} in force")),
         }
     }
-    in_force.into_iter().map(|migration| format!("in force: {migration}")).collect()
+    in_force.into_iter().map(|migration| format!("in force: {migration}")).chain(twice).collect()
 }
 
 /// One event of the log.

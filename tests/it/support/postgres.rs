@@ -173,6 +173,12 @@ impl Admin {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.0).await.unwrap()
     }
 
+    /// The texts that a query gives.
+    #[cfg(feature = "crash-points")]
+    pub async fn texts(&mut self, sql: &str) -> Vec<String> {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.0).await.unwrap()
+    }
+
     /// Asks until the answer is `true`: how a test waits for what another session does.
     pub async fn until(&mut self, sql: &str) {
         let deadline = Instant::now() + READY_WITHIN;
@@ -183,7 +189,8 @@ impl Admin {
     }
 }
 
-fn superuser_url(port: u16, database: &str) -> String {
+/// The superuser's URL of a database of the server on a port.
+pub fn superuser_url(port: u16, database: &str) -> String {
     format!("postgres://postgres:{SUPERUSER_PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 

@@ -45,6 +45,11 @@ impl Project {
         self.folder.path()
     }
 
+    /// Leaves the folder where it is.
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
     /// A place in it.
     pub fn at(&self, path: &str) -> PathBuf {
         self.path().join(path)

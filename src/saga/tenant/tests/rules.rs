@@ -254,4 +254,9 @@ fn only_a_tenant_at_rest_and_going_nowhere_is_set_aside() {
         let half = refused(&plan, &[started("a", 1), part], &finished(TenantOutcome::Quarantined));
         assert_eq!(half, "its steps do not say Quarantined");
     }
+    for retry in [AGAIN, Retry::No] {
+        let stopped = [&done("a")[..], &[turned(), undo_started("a", 1), undo_failed("a", retry)]].concat();
+        let half = refused(&plan, &stopped, &finished(TenantOutcome::Quarantined));
+        assert_eq!(half, "its steps do not say Quarantined");
+    }
 }
