@@ -2,10 +2,11 @@
 //! statements commit by themselves, one course.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::expand::{Change, Expand, frozen, parameters};
 use super::scripts::Part;
