@@ -1,8 +1,8 @@
 //! What the events of one step say of it.
 
+use windlass::base::Code;
 use windlass::saga::event::{Found, Half, Resolution, TenantEvent};
 use windlass::saga::failure::Retry;
-use windlass::base::Code;
 
 /// Where a step stands, as far as an outsider can tell from its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -36,8 +36,7 @@ const TENANT: [(u64, Fault); 6] = [
 ];
 
 /// What befalls a call to the log.
-const LOG: [(u64, Fault); 3] =
-    [(3, Fault::Slow(20_000)), (5, Fault::Refused), (3, Fault::Gone { with_effect: false })];
+const LOG: [(u64, Fault); 3] = [(3, Fault::Slow(20_000)), (5, Fault::Refused), (3, Fault::Gone { with_effect: false })];
 
 /// What befalls a call to the log that, by the contract, may have had its effect although it failed.
 const LOG_UNSURE: [(u64, Fault); 2] = [(6, Fault::ReplyLost), (4, Fault::Gone { with_effect: true })];
@@ -100,7 +99,7 @@ impl Chaos {
             Fault::Retry => drop(tokio::spawn(human::retries(Arc::clone(&self.world)))),
             fault => return Some(fault),
         }
-        Some(fault).filter(|fault| *fault == Fault::CrashDuring)
+        None
     }
 
     /// As a successor does that cannot find the process: its leases are over, and nobody tells it.

@@ -48,7 +48,8 @@ impl Site<'_> {
         let count = self.db.things.entry(change.subject.clone()).or_default();
         *count += change.by;
         let count = *count;
-        self.notes.push(format!("{} {:+} (now {count}), {} {:?}", change.subject, change.by, change.key.1, change.key.2));
+        self.notes
+            .push(format!("{} {:+} (now {count}), {} {:?}", change.subject, change.by, change.key.1, change.key.2));
         if let Err(broken) = self.oracle.changed(self.tenant, &change, count) {
             self.broken.get_or_insert(broken);
         }
@@ -94,14 +95,24 @@ impl Drop for Sender {
     }
 }
 
+/// What a message makes the server do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Read, or write a row of ours.
+    Row,
+    /// A migration's statement, by itself or with a row.
+    Statement,
+    /// All statements of a migration, which may leave a part of themselves behind.
+    Unit,
+}
+
 /// What a message is about.
 pub struct Message<'a> {
     pub what: String,
     pub tenant: &'a TenantId,
     /// The session that it comes over; none where it asks for one.
     pub session: Option<u64>,
-    /// Whether it may leave a part of itself behind.
-    pub may_tear: bool,
+    pub kind: Kind,
 }
 
 impl SimGateway {
@@ -118,7 +129,8 @@ impl SimGateway {
         message: Message<'_>,
         work: impl FnOnce(&mut Site<'_>, bool) -> Result<T, SessionError> + Send + 'static,
     ) -> Result<T, SessionError> {
-        let Message { what, tenant, session, may_tear } = message;
+        let Message { what, tenant, session, kind } = message;
+        let (may_tear, works) = (kind == Kind::Unit, kind != Kind::Row);
         self.world.goes_on().await;
         self.process.gate().await;
         let fault = self.chaos.at_tenant(&self.process, may_tear, &format!("{what} at {tenant}")).await;
@@ -139,7 +151,8 @@ impl SimGateway {
             session,
             abandoned: Arc::clone(&sender.0),
             goes_on: self.world.either_way(),
-            slow: if let Some(Fault::Slow(ms)) = fault { ms } else { 0 },
+            takes: if let Some(Fault::Slow(ms)) = fault { ms } else { 0 }
+                + if works { self.world.scenario.statement_ms } else { 0 },
             tears: fault == Some(Fault::Torn),
         };
         tokio::spawn(async move {
@@ -177,7 +190,8 @@ struct Handling {
     abandoned: Arc<AtomicBool>,
     /// Whether the server goes on with it when its client is gone.
     goes_on: bool,
-    slow: u64,
+    /// Milliseconds.
+    takes: u64,
     tears: bool,
 }
 
@@ -191,7 +205,7 @@ impl Handling {
         if self.is_given_up() || !self.arrives() {
             return None;
         }
-        tokio::time::sleep(self.world.pace() + Duration::from_millis(self.slow)).await;
+        tokio::time::sleep(self.world.pace() + Duration::from_millis(self.takes)).await;
         if !self.may_commit() {
             return None;
         }
@@ -292,7 +306,7 @@ async fn see_gone(world: &World, tenant: &TenantId, session: u64, opening: &Open
 impl Gateway for SimGateway {
     async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError> {
         let id = tenant.id.clone();
-        let message = Message { what: "survey".to_owned(), tenant: &tenant.id, session: None, may_tear: false };
+        let message = Message { what: "survey".to_owned(), tenant: &tenant.id, session: None, kind: Kind::Row };
         let look = move |site: &mut Site<'_>, _| {
             let in_force = site.db.in_force().into_iter().map(in_force).collect();
             let fence = site.db.fence.clone();
@@ -304,10 +318,10 @@ impl Gateway for SimGateway {
     async fn open(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
         let id = &tenant.id;
         let (asked, stubborn) = (opening.clone(), self.world.either_way());
-        let message = Message { what: "open".to_owned(), tenant: id, session: None, may_tear: false };
+        let message = Message { what: "open".to_owned(), tenant: id, session: None, kind: Kind::Row };
         let session = self.say(message, move |site, _| raise(site, &asked, stubborn)).await?;
         see_gone(&self.world, id, session, opening).await?;
-        let message = Message { what: "ledger".to_owned(), tenant: id, session: Some(session), may_tear: false };
+        let message = Message { what: "ledger".to_owned(), tenant: id, session: Some(session), kind: Kind::Row };
         let read = move |site: &mut Site<'_>, _| {
             let fence = site.db.fence.as_ref().map_or(FenceState::Open, |fence| fence.state);
             Ok(Opened { session, fence, ledger: site.db.ledger.clone() })
@@ -324,10 +338,5 @@ impl Gateway for SimGateway {
 }
 
 pub fn in_force(row: &LedgerRow) -> InForce {
-    InForce {
-        version: row.version.clone(),
-        name: row.name.clone(),
-        digest: row.digest,
-        deploy: row.key.deploy,
-    }
+    InForce { version: row.version.clone(), name: row.name.clone(), digest: row.digest, deploy: row.key.deploy }
 }

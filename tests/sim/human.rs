@@ -36,7 +36,9 @@ pub async fn unwinds(world: Arc<World>) {
     let Some(deploy) = newest(&world).await else { return };
     let log = SimLog::of(&world, &process);
     let said = turn(&*log, deploy, &word(&process, "second thoughts")).await;
-    world.tell(&"operator", || format!("unwind: {}", said.map_or_else(|error| error.to_string(), |new| new.to_string())));
+    world.tell(&"operator", || {
+        format!("unwind: {}", said.map_or_else(|error| error.to_string(), |new| new.to_string()))
+    });
 }
 
 /// Says `retry`, though nobody asked. What is stuck may be stuck for good; then it is so again.
@@ -48,7 +50,8 @@ pub async fn retries(world: Arc<World>) {
     let log = SimLog::of(&world, &process);
     let said = retry(&*log, deploy, Some(&tenant), &word(&process, "once more")).await;
     world.inner().oracle.operator_is_done();
-    world.tell(&"operator", || format!("retry: {}", said.map_or_else(|error| error.to_string(), |_| "said".to_owned())));
+    world
+        .tell(&"operator", || format!("retry: {}", said.map_or_else(|error| error.to_string(), |_| "said".to_owned())));
 }
 
 /// What the human has decided about a stuck step, until the log has heard of it.

@@ -296,6 +296,10 @@ impl Log for SimLog {
 fn claimed(world: &World, claim: &Claim, worker: &WorkerId, lease: Duration) {
     world.tell(worker, || format!("claims {} under epoch {}", claim.tenant, claim.epoch));
     let now = world.clock.now();
-    let found = world.inner().oracle.claimed(&claim.stream, claim.epoch, worker, now, now.plus(lease));
+    let found = {
+        let inner = &mut *world.inner();
+        let all_is_well = inner.faults.taken.is_empty();
+        inner.oracle.claimed(&claim.stream, claim.epoch, worker, now, now.plus(lease), all_is_well)
+    };
     world.judge(found);
 }

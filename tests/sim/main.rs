@@ -28,6 +28,8 @@ use world::Telling;
 
 /// Seeds of an ordinary run of the tests.
 const SEEDS: u64 = 2_000;
+/// Seeds of a long one.
+const SEEDS_LONG: u64 = 50_000;
 /// Seeds that are run side by side.
 const SIDE_BY_SIDE: usize = 2;
 /// Failing seeds after which a run of many is given up.
@@ -91,20 +93,30 @@ impl Tally {
     }
 }
 
+/// Whether the first failure is enough, told in a line: for whoever looks for planted defects.
+fn is_terse() -> bool {
+    std::env::var_os("WINDLASS_SIM_TERSE").is_some()
+}
+
 /// Runs seeds side by side until they are through, or too many have failed.
 fn run_all(from: u64, count: u64) -> Tally {
+    let failures_max = if is_terse() { 1 } else { FAILURES_MAX };
+    let began = Instant::now();
     let (next, tally) = (AtomicU64::new(from), Mutex::new(Tally::default()));
     std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
+        for _ in 0..if is_terse() { 1 } else { SIDE_BY_SIDE } {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed - from >= count || tally.lock().unwrap().failed.len() >= FAILURES_MAX {
+                    if seed - from >= count || tally.lock().unwrap().failed.len() >= failures_max {
                         return;
                     }
                     let run = simulate(seed, &Cuts::default(), Telling::Silent);
                     let mut tally = tally.lock().unwrap();
                     tally.take(seed, &run);
+                    if tally.seeds.is_multiple_of(SEEDS) {
+                        tally.show(began.elapsed());
+                    }
                     if let Some(broken) = &run.broken {
                         println!("seed {seed}: {} is broken: {}", broken.promise, broken.what);
                     }
@@ -112,20 +124,20 @@ fn run_all(from: u64, count: u64) -> Tally {
             });
         }
     });
-    tally.into_inner().unwrap()
+    let tally = tally.into_inner().unwrap();
+    tally.show(began.elapsed());
+    tally
 }
 
-/// `WINDLASS_SIM_FROM` and `WINDLASS_SIM_SEEDS` choose others; with `WINDLASS_LONG` and no count it goes on until it is stopped.
+/// `WINDLASS_SIM_FROM` and `WINDLASS_SIM_SEEDS` choose others; so many as 0 are run until somebody stops it.
 #[test]
 fn seeds_keep_every_promise() {
     let from = number("WINDLASS_SIM_FROM").unwrap_or(1);
-    let long = std::env::var_os("WINDLASS_LONG").is_some();
-    let count = number("WINDLASS_SIM_SEEDS").unwrap_or(SEEDS);
-    let began = Instant::now();
+    let usual = if std::env::var_os("WINDLASS_LONG").is_some() { SEEDS_LONG } else { SEEDS };
+    let count = number("WINDLASS_SIM_SEEDS").map_or(usual, |count| if count == 0 { u64::MAX } else { count });
     let tally = run_all(from, count);
-    tally.show(began.elapsed());
-    let _ = long;
     if let Some(first) = tally.failed.iter().min() {
+        assert!(!is_terse(), "seed {first} fails");
         panic!("{}", shrink::told(*first));
     }
 }

@@ -8,6 +8,7 @@ use windlass::log::{Append, LeaseAfter, NewDeploy};
 use windlass::saga::event::{
     DeployEvent, DeployOutcome, Direction, Event, Half, StreamId, TenantEvent, TenantOutcome, Trigger,
 };
+use windlass::saga::failure::{ErrorClass, Retry};
 use windlass::tenant::Effect;
 
 use crate::belief::Belief;
@@ -119,6 +120,7 @@ impl Oracle {
         by: &WorkerId,
         now: Timestamp,
         until: Timestamp,
+        all_is_well: bool,
     ) -> Result<(), Broken> {
         let highest = self
             .deploys
@@ -136,6 +138,9 @@ impl Oracle {
         match held {
             Some((holder, held)) if held > now => {
                 broken("P6", format!("{id} was handed out to {by} while {holder} held it until {held}"))
+            }
+            Some((holder, held)) if all_is_well && holder != *by => {
+                broken("P6", format!("{id} was taken from {holder} ({held}), which nothing has befallen"))
             }
             _ => Ok(()),
         }
@@ -194,6 +199,9 @@ impl Oracle {
             if turned && event.is_forward_start() {
                 return broken("P5", format!("{id}: a step started after the turn: {event:?}"));
             }
+            if let Some(what) = tried_in_vain(event) {
+                return broken("retries", format!("{id}: {what}"));
+            }
             stream.take(event).map_err(|what| Broken { promise: "P2", what: format!("{id}: {what}") })?;
         }
         if append.lease == LeaseAfter::Release {
@@ -218,7 +226,8 @@ impl Oracle {
             let present = all.iter().filter(is_there).count();
             let done = if of.reverts { all.len() - present } else { present };
             if !belief.holds(done, all.len()) {
-                let what = format!("{tenant}: {done} of {} changes of {step} are there, and it is {belief:?}", all.len());
+                let what =
+                    format!("{tenant}: {done} of {} changes of {step} are there, and it is {belief:?}", all.len());
                 return broken("P3", what);
             }
         }
@@ -378,6 +387,17 @@ impl Oracle {
         stream.changes = kept;
         back
     }
+}
+
+/// What failed for good is not tried again.
+fn tried_in_vain(event: &TenantEvent) -> Option<String> {
+    let (TenantEvent::StepFailed { step, failure, retry, .. } | TenantEvent::UndoFailed { step, failure, retry }) =
+        event
+    else {
+        return None;
+    };
+    let in_vain = failure.class == ErrorClass::Permanent && matches!(retry, Retry::At(_));
+    in_vain.then(|| format!("{step} failed for good and is to be tried again: {}", failure.message))
 }
 
 impl Stream {

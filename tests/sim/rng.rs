@@ -7,9 +7,9 @@ pub struct Rng(u64);
 impl Rng {
     /// A stream of its own for each use of a seed: what one draws more or less does not shift what another draws.
     pub fn of(seed: u64, what: &str) -> Self {
-        let label = what.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let label = what
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let mut rng = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ label);
         rng.draw();
         rng

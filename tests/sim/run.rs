@@ -77,13 +77,15 @@ async fn live(scenario: Scenario, telling: Telling) -> Run {
     for number in 1..=world.scenario.workers {
         people.spawn(worker::works(Arc::clone(&world), number));
     }
-    for number in 0..world.scenario.jobs.len() {
+    for job in world.scenario.jobs.clone() {
+        let deploys = world.log.deploys(None, usize::MAX).await.unwrap_or_default();
         {
             let board = &mut world.inner().board;
-            (board.job, board.done) = (number, false);
+            (board.job, board.done, board.before) =
+                (Some(job), false, (deploys.len(), deploys.first().map(|of| of.id)));
         }
-        world.tell(&"jobs", || format!("{:?}", world.scenario.jobs[number]));
-        if !comes_to_an_end(&world, world.scenario.jobs[number]).await {
+        world.tell(&"asked for", || format!("{job:?}"));
+        if !comes_to_an_end(&world, job).await {
             break;
         }
     }
@@ -95,7 +97,7 @@ async fn live(scenario: Scenario, telling: Telling) -> Run {
 /// Whether the job came to its end, so that the next can be done.
 async fn comes_to_an_end(world: &World, job: Job) -> bool {
     let began = world.clock.elapsed();
-    let deploys = world.log.deploys(None, usize::MAX).await.map_or(0, |of| of.len());
+    let (deploys, _) = world.inner().board.before;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         if world.broken().is_some() {

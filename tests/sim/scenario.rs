@@ -76,6 +76,8 @@ pub struct Scenario {
     pub wave_size: Option<u64>,
     pub attempts: u64,
     pub concurrency: usize,
+    /// How long a statement takes at least, in milliseconds, by its nature.
+    pub statement_ms: u64,
     /// Of a thousand calls to the log or to a database, so many go wrong in some way.
     pub roughness: u64,
     /// How many faults there are at most.
@@ -107,6 +109,7 @@ impl Scenario {
             wave_size: rng.pick(&[None, None, Some(1), Some(2)]),
             attempts: rng.between(1, 4),
             concurrency: usize::try_from(rng.between(1, 4)).expect("small"),
+            statement_ms: rng.pick(&[0, 0, 0, 0, 2_000, 20_000]),
             roughness: rng.pick(&[0, 10, 30, 30, 60, 60, 120]),
             faults_max: usize::try_from(rng.between(1, 14)).expect("small"),
             migrations: Vec::new(),
@@ -133,9 +136,9 @@ impl Scenario {
 
     /// How the deploys are done.
     pub fn workflow(&self) -> String {
-        let wave = self.wave_size.map_or(String::new(), |size| {
-            format!("  [[stage.wave]]\n  select = \"*\"\n  size = \"{size}\"\n")
-        });
+        let wave = self
+            .wave_size
+            .map_or(String::new(), |size| format!("  [[stage.wave]]\n  select = \"*\"\n  size = \"{size}\"\n"));
         format!(
             r#"name = "sim"
 [on_failure]

@@ -14,7 +14,7 @@ use windlass::tenant::{
 };
 
 use crate::database::{Change, Database, Refused, key_of};
-use crate::gateway::{Message, Opened, SimGateway, Site, in_force};
+use crate::gateway::{Kind, Message, Opened, SimGateway, Site, in_force};
 
 /// The session.
 pub struct Link {
@@ -48,10 +48,10 @@ impl Link {
     async fn say<T: Send + 'static>(
         &self,
         what: String,
-        may_tear: bool,
+        kind: Kind,
         work: impl FnOnce(&mut Site<'_>, bool) -> Result<T, SessionError> + Send + 'static,
     ) -> Result<T, SessionError> {
-        let message = Message { what, tenant: &self.opening.tenant, session: Some(self.session), may_tear };
+        let message = Message { what, tenant: &self.opening.tenant, session: Some(self.session), kind };
         self.gateway.say(message, work).await
     }
 
@@ -142,9 +142,9 @@ impl Session for Link {
         }
         let (row, statements, fence) = (self.row(unit), unit.statements.clone(), unit.fence);
         let what = format!("apply {} {:?}", unit.key.step, unit.key.half);
-        let may_tear = statements.len() > 1;
+        let kind = if statements.len() > 1 { Kind::Unit } else { Kind::Statement };
         let (row, applied) = self
-            .say(what, may_tear, move |site, tears| {
+            .say(what, kind, move |site, tears| {
                 if site.db.row(&row.key).is_some() {
                     return put(site, row);
                 }
@@ -182,19 +182,19 @@ impl Session for Link {
             epoch: self.opening.epoch,
             at: Timestamp(0),
         };
-        let (row, _) = self.say(format!("void {}", key.step), false, move |site, _| put(site, row)).await?;
+        let (row, _) = self.say(format!("void {}", key.step), Kind::Row, move |site, _| put(site, row)).await?;
         self.learn(row);
         Ok(())
     }
 
     async fn check(&mut self, _: &str) -> Result<CheckOutcome, SessionError> {
-        self.say("check".to_owned(), false, |_, _| Ok(CheckOutcome::Holds)).await
+        self.say("check".to_owned(), Kind::Row, |_, _| Ok(CheckOutcome::Holds)).await
     }
 
     async fn close(self: Box<Self>) {
         let (deploy, session, state) = (self.opening.deploy, self.session, self.fence);
         let left = self
-            .say("close".to_owned(), false, move |site, _| {
+            .say("close".to_owned(), Kind::Row, move |site, _| {
                 let worked = site.db.ledger.iter().any(|row| row.key.deploy == deploy && row.effect != Effect::Void);
                 let part = site.db.strides.keys().any(|((of, _, _), _)| *of == deploy);
                 if let Some(mark) = site.db.fence.as_mut().filter(|_| state == FenceState::Open && !worked && !part) {
@@ -217,7 +217,7 @@ impl Stepwise for Link {
             let rows = site.db.strides.iter().filter(|((key, _), _)| *key == of);
             Ok(rows.map(|(_, row)| row.clone()).collect())
         };
-        self.say("begun".to_owned(), false, read).await
+        self.say("begun".to_owned(), Kind::Row, read).await
     }
 
     async fn intend(&mut self, key: &LedgerKey, number: u32, before: &str) -> Result<Written, SessionError> {
@@ -230,7 +230,7 @@ impl Stepwise for Link {
             site.db.strides.insert((of, number), row);
             Ok(Written::Now)
         };
-        self.say(format!("intend {} {number}", key.step), false, intend).await
+        self.say(format!("intend {} {number}", key.step), Kind::Row, intend).await
     }
 
     async fn run_alone(&mut self, _half: Half, statement: &str) -> Result<(), SessionError> {
@@ -244,7 +244,7 @@ impl Stepwise for Link {
             changes.into_iter().for_each(|change| site.changed(change));
             Ok(())
         };
-        self.say(format!("run {statement}"), false, alone).await
+        self.say(format!("run {statement}"), Kind::Statement, alone).await
     }
 
     async fn settle(&mut self, key: &LedgerKey, number: u32, after: &str) -> Result<(), SessionError> {
@@ -255,7 +255,7 @@ impl Stepwise for Link {
             }
             Ok(())
         };
-        self.say(format!("settle {} {number}", key.step), false, settle).await
+        self.say(format!("settle {} {number}", key.step), Kind::Row, settle).await
     }
 
     async fn forget(&mut self, key: &LedgerKey, number: u32) -> Result<(), SessionError> {
@@ -264,7 +264,7 @@ impl Stepwise for Link {
             site.db.strides.remove(&(of, number));
             Ok(())
         };
-        self.say(format!("forget {} {number}", key.step), false, forget).await
+        self.say(format!("forget {} {number}", key.step), Kind::Row, forget).await
     }
 
     async fn run_with_outcome(
@@ -286,7 +286,7 @@ impl Stepwise for Link {
             site.db.strides.insert((of, number), row);
             Ok(Written::Now)
         };
-        self.say(what, false, both).await
+        self.say(what, Kind::Statement, both).await
     }
 
     async fn say_again(&mut self, _: &str) -> Result<(), SessionError> {
@@ -301,19 +301,19 @@ impl Stepwise for Link {
         let last = last.map(|(number, after)| (number, after.to_owned()));
         let what = format!("finish {} {:?}", unit.key.step, unit.key.half);
         let finish = move |site: &mut Site<'_>, _| {
-            if let Some((number, after)) = last {
-                let settled = site.db.strides.get_mut(&(key_of(&row.key), number));
-                if let Some(stride) = settled {
-                    (stride.state, stride.after) = (State::Done, after);
-                }
-            }
+            let of = key_of(&row.key);
             let put = put(site, row)?;
+            if let Some((number, after)) = last
+                && let Some(stride) = site.db.strides.get_mut(&(of, number))
+            {
+                (stride.state, stride.after) = (State::Done, after);
+            }
             if let Some(mark) = &mut site.db.fence {
                 mark.state = fence;
             }
             Ok(put)
         };
-        let (row, applied) = self.say(what, false, finish).await?;
+        let (row, applied) = self.say(what, Kind::Row, finish).await?;
         self.fence = fence;
         self.learn(row);
         Ok(applied)
@@ -328,7 +328,7 @@ impl Stepwise for Link {
             let text = objects.iter().map(|of| format!("{} {}", of.name, count(&of.name))).collect();
             Ok(Print { text, proves: true })
         };
-        self.say("print".to_owned(), false, print).await
+        self.say("print".to_owned(), Kind::Row, print).await
     }
 
     async fn mend(&mut self, _: &Middle, _: &str, _: Mend) -> Result<Mended, SessionError> {

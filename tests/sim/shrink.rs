@@ -47,7 +47,9 @@ fn candidates(seed: u64, cuts: &Cuts, run: &Run) -> Vec<Cuts> {
     }
     if now.tenants.len() > 1 {
         for at in 0..5 {
-            with(&|cuts| drop(cuts.tenants.insert(at)));
+            with(&|cuts| {
+                cuts.tenants.insert(at);
+            });
         }
     }
     if now.migrations.len() > 1 {
@@ -55,7 +57,9 @@ fn candidates(seed: u64, cuts: &Cuts, run: &Run) -> Vec<Cuts> {
     }
     with(&|cuts| cuts.calm_pace = true);
     for (at, _, _) in &run.faults {
-        with(&|cuts| drop(cuts.faults.insert(*at)));
+        with(&|cuts| {
+            cuts.faults.insert(*at);
+        });
     }
     all
 }
@@ -84,6 +88,9 @@ pub fn told(seed: u64) -> String {
         let _ = writeln!(text, "{line}");
     }
     let broken = run.broken.map_or_else(|| "nothing is broken".to_owned(), |of| format!("{}: {}", of.promise, of.what));
-    let _ = writeln!(text, "\n{broken}\nto see it again: WINDLASS_SIM_FROM={seed} WINDLASS_SIM_SEEDS=1 ./test --test sim seeds");
+    let _ = writeln!(
+        text,
+        "\n{broken}\nto see it again: WINDLASS_SIM_FROM={seed} WINDLASS_SIM_SEEDS=1 ./test --test sim seeds"
+    );
     text
 }

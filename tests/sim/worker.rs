@@ -46,15 +46,15 @@ pub async fn works(world: Arc<World>, number: usize) {
 
 /// One life: what `windlass deploy`, or `windlass resume`, does.
 async fn lives(world: Arc<World>, process: Arc<Process>) {
-    let newest = world.log.deploys(Some(FLEET), 1).await.unwrap_or_default().pop();
-    let (number, done) = {
+    let deploys = world.log.deploys(Some(FLEET), usize::MAX).await.unwrap_or_default();
+    let (job, (count, last)) = {
         let board = &world.inner().board;
-        (board.job, board.done)
+        (board.job.filter(|_| !board.done), board.before)
     };
-    let deploy = match newest {
-        Some(row) if row.summary.outcome.is_none() => Some(row.id),
-        _ if done => None,
-        newest => asks(&world, &process, world.scenario.jobs[number], newest.map(|row| row.id)).await,
+    let deploy = match (deploys.first(), job) {
+        (Some(row), _) if row.summary.outcome.is_none() => Some(row.id),
+        (_, Some(job)) if deploys.len() == count => asks(&world, &process, job, last).await,
+        _ => None,
     };
     let Some(deploy) = deploy else { return };
     let (log, gateway) = ways(&world, &process);
@@ -62,7 +62,9 @@ async fn lives(world: Arc<World>, process: Arc<Process>) {
     let engine = Engine::new(log, gateway, process.worker(), settings);
     world.tell(&*process, || "runs".to_owned());
     let ended = engine.run(deploy, process.stop()).await;
-    world.tell(&*process, || format!("comes back: {}", ended.map_or_else(|error| error.to_string(), |of| format!("{of:?}"))));
+    world.tell(&*process, || {
+        format!("comes back: {}", ended.map_or_else(|error| error.to_string(), |of| format!("{of:?}")))
+    });
 }
 
 fn ways(world: &Arc<World>, process: &Arc<Process>) -> (Arc<dyn Log>, Arc<dyn Gateway>) {
@@ -106,8 +108,8 @@ async fn creates(
 ) -> Option<DeployId> {
     let id = {
         let board = &mut world.inner().board;
-        board.deploys += 1;
-        DeployId(uuid::Uuid::from_u128(board.deploys))
+        board.asked += 1;
+        DeployId(uuid::Uuid::from_u128(board.asked))
     };
     let actor = Actor { name: process.to_string(), host: "sim".to_owned() };
     let new = prepared.into_new_deploy(id, trigger, actor, process.worker()).expect("a prepared deploy can be created");

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use windlass::base::{Clock, TenantId, Timestamp};
+use windlass::base::{Clock, DeployId, TenantId, Timestamp};
 use windlass::log::MemoryLog;
 
 use crate::database::Database;
 use crate::oracle::Oracle;
 use crate::process::Process;
 use crate::rng::Rng;
-use crate::scenario::Scenario;
+use crate::scenario::{Job, Scenario};
 
 /// When every simulation begins: 2026-01-01 00:00 UTC.
 const BEGINNING: Timestamp = Timestamp(1_767_225_600_000);
@@ -75,9 +75,7 @@ pub enum Fault {
     /// The caller gives up waiting; it is done at some moment or other.
     Hang,
     /// The log is not there: it is not done, and whoever asks gives up. With the effect: it is done all the same.
-    Gone {
-        with_effect: bool,
-    },
+    Gone { with_effect: bool },
     /// The text ended its own transaction: a part of it stays, without a ledger row.
     Torn,
 }
@@ -134,14 +132,16 @@ impl Inner {
 /// What the workers are to do now, and how it went.
 #[derive(Debug, Default)]
 pub struct Board {
-    /// Which of the scenario's jobs.
-    pub job: usize,
+    /// What is asked for.
+    pub job: Option<Job>,
     /// The deploys of that job have come to their end, or there was nothing to do.
     pub done: bool,
     /// It was refused, not for want of an answer.
     pub refused: Option<String>,
+    /// How many deploys there were, and which was the last, when the job began.
+    pub before: (usize, Option<DeployId>),
     /// The last deploy that was asked for, by its number.
-    pub deploys: u128,
+    pub asked: u128,
 }
 
 /// The world.
