@@ -103,7 +103,8 @@ impl Database {
 
     /// What a statement would change: understood is what scenarios are made of.
     pub fn understand(statement: &str) -> (String, i64) {
-        let words: Vec<&str> = statement.split_whitespace().collect();
+        let text = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let words: Vec<&str> = text.flat_map(str::split_whitespace).collect();
         match words[..] {
             ["CREATE", "TABLE", name, ..] => (name.to_owned(), 1),
             ["DROP", "TABLE", name] => (name.to_owned(), -1),
