@@ -1,6 +1,5 @@
 //! What befalls a process at its calls: drawn here, and done here as far as it concerns the process and not the call.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use windlass::engine::Stop;
@@ -55,7 +54,7 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    pub async fn at_tenant(&self, process: &Arc<Process>, may_tear: bool, place: &dyn Display) -> Option<Fault> {
+    pub async fn at_tenant(&self, process: &Arc<Process>, may_tear: bool, place: &str) -> Option<Fault> {
         let mut menu = TENANT.to_vec();
         if may_tear {
             menu.push((3, Fault::Torn));
@@ -63,7 +62,7 @@ impl Chaos {
         self.strike(process, menu, place).await
     }
 
-    pub async fn at_log(&self, process: &Arc<Process>, unsure: Unsure, place: &dyn Display) -> Option<Fault> {
+    pub async fn at_log(&self, process: &Arc<Process>, unsure: Unsure, place: &str) -> Option<Fault> {
         let mut menu = LOG.to_vec();
         if unsure == Unsure::Yes {
             menu.extend(LOG_UNSURE);
@@ -71,7 +70,7 @@ impl Chaos {
         self.strike(process, menu, place).await
     }
 
-    async fn strike(&self, process: &Arc<Process>, mut menu: Vec<(u64, Fault)>, place: &dyn Display) -> Option<Fault> {
+    async fn strike(&self, process: &Arc<Process>, mut menu: Vec<(u64, Fault)>, place: &str) -> Option<Fault> {
         // A human is not killed.
         if !process.is_human() {
             menu.extend(PROCESS);

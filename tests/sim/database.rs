@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass::base::{Code, DeployId, Epoch, StepId, Timestamp};
-use windlass::fleet::Engine;
 use windlass::saga::event::Half;
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::tenant::{Begun, Effect, FenceMark, LedgerKey, LedgerRow};
@@ -40,7 +39,6 @@ pub struct Change {
 /// The database.
 #[derive(Debug)]
 pub struct Database {
-    pub engine: Engine,
     pub fence: Option<FenceMark>,
     pub ledger: Vec<LedgerRow>,
     pub strides: BTreeMap<(Key, u32), Begun>,
@@ -64,7 +62,6 @@ impl Database {
             Some((subject(of.migration, of.statement, *verb), by, *of))
         };
         Self {
-            engine: def.engine,
             fence: None,
             ledger: Vec::new(),
             strides: BTreeMap::new(),

@@ -60,7 +60,7 @@ impl SimLog {
     {
         self.world.goes_on().await;
         self.process.gate().await;
-        let fault = self.chaos.at_log(&self.process, unsure, &what).await;
+        let fault = self.chaos.at_log(&self.process, unsure, what).await;
         match fault {
             Some(Fault::Refused) => return Err(busy().into()),
             Some(Fault::Gone { with_effect: false }) => return Err(gone().into()),

@@ -318,10 +318,6 @@ impl Oracle {
         self.deploys.get(&deploy).is_some_and(|deploy| deploy.outcome.is_some())
     }
 
-    pub fn outcome(&self, deploy: DeployId) -> Option<DeployOutcome> {
-        self.deploys.get(&deploy)?.outcome
-    }
-
     /// Whether somebody has changed a tenant by hand, so that the next deploy may be refused.
     pub fn hand_was_laid_on(&self) -> bool {
         !self.by_hand.is_empty()

@@ -48,7 +48,9 @@ fn watch_panics() {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if SIMULATING.with_borrow(|simulating| *simulating) {
-                PANIC.with_borrow_mut(|panic| drop(panic.get_or_insert_with(|| info.to_string())));
+                PANIC.with_borrow_mut(|panic| {
+                    panic.get_or_insert_with(|| info.to_string());
+                });
             } else {
                 usual(info);
             }
@@ -62,7 +64,8 @@ pub fn simulate(seed: u64, cuts: &Cuts, telling: Telling) -> Run {
     PANIC.take();
     SIMULATING.set(true);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let mut run = runtime.expect("a runtime").block_on(live(Scenario::draw(seed, cuts), telling));
+    let local = tokio::task::LocalSet::new();
+    let mut run = local.block_on(&runtime.expect("a runtime"), live(Scenario::draw(seed, cuts), telling));
     SIMULATING.set(false);
     if let Some(panic) = PANIC.take() {
         run.broken = Some(Broken { promise: "panic", what: panic });
@@ -73,9 +76,9 @@ pub fn simulate(seed: u64, cuts: &Cuts, telling: Telling) -> Run {
 async fn live(scenario: Scenario, telling: Telling) -> Run {
     let world = World::new(scenario, telling);
     let mut people = tokio::task::JoinSet::new();
-    people.spawn(human::settles(Arc::clone(&world)));
+    people.spawn_local(human::settles(Arc::clone(&world)));
     for number in 1..=world.scenario.workers {
-        people.spawn(worker::works(Arc::clone(&world), number));
+        people.spawn_local(worker::works(Arc::clone(&world), number));
     }
     for job in world.scenario.jobs.clone() {
         let deploys = world.log.deploys(None, usize::MAX).await.unwrap_or_default();

@@ -233,9 +233,7 @@ fn written(at: usize, def: &MigrationDef) -> Migration {
             Verb::Count => {
                 up.push_str(&format!("UPDATE tally SET {name} = {name} + 1;\n"));
                 up.push_str(&format!("-- undo: UPDATE tally SET {name} = {name} - 1;\n"));
-                down.push(format!(
-                    "UPDATE tally SET {name} = {name} - 1;\n-- undo: UPDATE tally SET {name} = {name} + 1;\n"
-                ));
+                down.push(format!("UPDATE tally SET {name} = {name} - 1;\n"));
             }
         }
     }

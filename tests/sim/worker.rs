@@ -29,7 +29,7 @@ pub async fn works(world: Arc<World>, number: usize) {
         // Under its own name a worker's leases are known to be free when it comes back; under another they have to run out.
         let name = if world.either_way() { format!("w{number}") } else { format!("w{number}.{life}") };
         let process = Process::new(&name);
-        let mut running = tokio::spawn(lives(Arc::clone(&world), Arc::clone(&process)));
+        let mut running = tokio::task::spawn_local(lives(Arc::clone(&world), Arc::clone(&process)));
         let rest = tokio::select! {
             biased;
             () = process.killed() => {

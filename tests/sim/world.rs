@@ -227,7 +227,7 @@ impl World {
     }
 
     /// Counts a call, and draws what goes wrong with it.
-    pub fn fault(&self, process: &Process, menu: &[(u64, Fault)], place: &dyn Display) -> Option<Fault> {
+    pub fn fault(&self, process: &Process, menu: &[(u64, Fault)], place: &str) -> Option<Fault> {
         let drawn = {
             let mut inner = self.inner();
             inner.calls += 1;
