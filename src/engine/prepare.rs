@@ -122,7 +122,7 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     let known = Known::read(log, &request.fleet).await?;
     let standings = look_at_all(log, gateway, &request, &known.records).await?;
     let looked = standings.iter().filter_map(|(tenant, standing)| Some((tenant, standing.as_ref().ok()?)));
-    let mut refusals = refuse_gone(log, &request, &known.records, looked).await?;
+    let mut refusals = refuse_gone(log, &request, &known, looked).await?;
     let mut tenants = Vec::with_capacity(standings.len());
     for (tenant, standing) in standings {
         let standing = match standing {

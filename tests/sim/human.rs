@@ -55,7 +55,7 @@ pub async fn retries(world: Arc<World>) {
 }
 
 /// What the human has decided about a stuck step, until the log has heard of it.
-type Decided = BTreeMap<TenantId, (u64, Resolution)>;
+type Decided = BTreeMap<(DeployId, TenantId), (u64, Resolution)>;
 
 /// Settles what is stuck, as long as the world lasts.
 pub async fn settles(world: Arc<World>) {
@@ -81,12 +81,12 @@ async fn settle(
     at: u64,
     decided: &mut Decided,
 ) {
-    let resolution = match decided.get(tenant) {
+    let resolution = match decided.get(&(deploy, tenant.clone())) {
         Some((of, resolution)) if *of == at => *resolution,
         _ => {
             let Some(stuck) = world.inner().oracle.stuck(deploy, tenant) else { return };
             let Some(resolution) = by_hand(world, process, tenant, &stuck) else { return };
-            decided.insert(tenant.clone(), (at, resolution));
+            decided.insert((deploy, tenant.clone()), (at, resolution));
             resolution
         }
     };
