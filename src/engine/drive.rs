@@ -15,12 +15,12 @@ use crate::base::limits::{MESSAGE_BYTES_MAX, POLL, STARTS_PER_STEP_MAX};
 use crate::base::{Attempt, Code, Epoch, TenantId, Timestamp};
 use crate::fleet::Tenant;
 use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
-use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent};
+use crate::saga::event::{Direction, Event, Evidence, Found, Half, StreamId, TenantEvent, TenantOutcome};
 use crate::saga::failure::{ErrorClass, Failure, Retry};
 use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::retry::{Tried, waits_for_predecessor};
 use crate::saga::summary::TenantStatus;
-use crate::saga::tenant::{Action, Looks, TenantState};
+use crate::saga::tenant::{Action, Looks, StepState, TenantState};
 use crate::step::{Afterwards, Scripts, Seen, StepContext, StepKind, Trouble, Undoing, kind};
 use crate::tenant::{Opening, Outcome};
 
@@ -104,6 +104,7 @@ impl Driver {
                     self.record(TenantEvent::UndoSkipped { step: step.id.clone(), reason })?
                 }
                 Action::Finish { outcome, reason, code } => {
+                    let reason = self.tell(outcome, reason).await;
                     self.record(TenantEvent::TenantFinished { outcome, reason, code })?;
                     Flow::End(self.let_go().await?)
                 }
@@ -117,6 +118,42 @@ impl Driver {
             open.session.close().await;
         }
         Ok(end)
+    }
+
+    /// Tells the tenant's ledger what only a human's word says to be in effect, before the tenant ends with it: the next deploy goes by
+    /// the ledger. Where that cannot be done, the reason of the end says so.
+    async fn tell(&mut self, outcome: TenantOutcome, reason: String) -> String {
+        if !matches!(outcome, TenantOutcome::Completed | TenantOutcome::Abandoned) {
+            return reason;
+        }
+        let plan = Arc::clone(&self.plan);
+        let by_word: Vec<PlannedStep> = self
+            .state
+            .steps(&plan)
+            .filter(|(step, at)| match at {
+                StepState::Left => true,
+                StepState::Succeeded(_) => self.state.is_applied_by_word(&step.id),
+                _ => false,
+            })
+            .map(|(step, _)| step.clone())
+            .collect();
+        for step in &by_word {
+            let told = match Self::kind(step) {
+                Err(failure) => Err(failure.into()),
+                Ok(kind) => match self.context(Undoing::Scripted).await {
+                    Err(trouble) => Err(trouble),
+                    Ok(mut cx) => kind.tell(step, &mut cx).await,
+                },
+            };
+            if let Err(Trouble { failure, .. }) = told {
+                self.session = None;
+                return format!(
+                    "{reason}; the tenant's ledger could not be told that {} is in effect: {} ({})",
+                    step.id, failure.message, failure.code
+                );
+            }
+        }
+        reason
     }
 
     /// Folds an event in; it becomes durable with the next announcement or at the end.

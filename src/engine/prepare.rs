@@ -247,6 +247,9 @@ fn refuse_missing_undo<'a>(request: &Request, pending: impl Iterator<Item = &'a 
 
 /// A migration that could stop where nothing takes it back would break the workflow's promise on the first tenant where it does. One
 /// whose author said that it is irreversible makes no such promise.
+///
+/// A rollback is not asked: nobody can write an undo of an undo into a release that was deployed, and whoever rolls back does so
+/// because staying is worse. Where its undo stops in a middle that nothing takes back, that tenant is stuck.
 fn refuse_no_halfway(request: &Request, tenants: &Standings) -> Result<(), EngineError> {
     if request.workflow.on_failure.then != Then::Unwind || halfway(&request.workflow)? == Halfway::Accept {
         return Ok(());

@@ -106,7 +106,8 @@ impl Reviewer {
             Undo::Irreversible => UndoQuality::Irreversible,
             Undo::Missing => UndoQuality::Missing,
         };
-        Ok(ReviewedUndo { statements: Vec::new(), mode: Mode::Transactional, undos: Vec::new(), quality })
+        let mode = Mode::Transactional;
+        Ok(ReviewedUndo { statements: Vec::new(), mode, undos: Vec::new(), quality })
     }
 
     fn script(self, script: &Script) -> Result<(Vec<Statement>, Mode), ReleaseError> {

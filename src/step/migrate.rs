@@ -159,6 +159,19 @@ impl StepKind for Migrate {
         Job::of(step, Half::Undo, by, cx)?.run(cx).await
     }
 
+    async fn tell(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
+        let mut job = Job::of(step, Half::Act, By::Word, cx)?;
+        if fits(&job.unit, cx).is_err() {
+            // The ledger says so already.
+            return Ok(());
+        }
+        // Where the act was given up to take a part of it back, and the rest was then done by hand, its key is taken.
+        if cx.session.probe(&job.unit.key) == Probe::Void {
+            job.unit.key = cx.key(&step.id, Half::Undo);
+        }
+        job.run(cx).await.map(drop)
+    }
+
     /// The ledger row says, and of an act whose statements commit one by one the rows of these. Opening the session has ended every
     /// earlier one, so nobody can write them any more, but for a packet that was on its way: where the step is not to be repeated, a
     /// tombstone takes the key.

@@ -126,6 +126,13 @@ pub trait StepKind: Send + Sync {
         Ok(Evidence::default())
     }
 
+    /// Tells the tenant, where only a human's word says that a step is in effect and stays, so that the next deploy goes by it. The
+    /// word is in the log; told again, it is the same.
+    async fn tell(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
+        let _ = (step, cx);
+        Ok(())
+    }
+
     /// Looks for evidence of an act or an undo that was announced and has no known end.
     ///
     /// The default is for kinds without an effect: having done nothing, they can be done again.

@@ -8,7 +8,7 @@
 //! | — | no row | not begun |
 //! | the print is taken, the intent is committed | an intent | the print is as it was: not run, the row goes |
 //! | the statement is sent | an intent | as before, or changed: it ran to its end; or a known middle, which is cleared |
-//! | the outcome is committed | a row that says done | never run again |
+//! | the next stride's row is committed | an intent, and a row behind it | a stride is begun only once the one before is in effect: done |
 //! | statements and outcome in one transaction | no row, or one that says done | as it says |
 //! | the ledger row is committed, with the last outcome | the ledger row | the step is over |
 //!
@@ -21,9 +21,10 @@
 
 use super::error::{Outcome, SessionError};
 use super::session::{Applied, LedgerKey, Probe, Session, SetsSession, Unit};
-use super::stepwise::{Begun, Mend, Mended, State, Stride, Written};
+use super::stepwise::{Begun, Mend, Mended, Outcomes, State, Stride, Written};
 use crate::base::Code;
-use crate::release::stepwise::{Commit, Lives, Middle, Repeat, Shown};
+use crate::release::stepwise::{Commit, Lives, Middle, Repeat, Shown, Touches};
+use crate::saga::event::Half;
 use crate::saga::failure::{ErrorClass, Failure};
 
 /// A script that is run stride by stride.
@@ -59,6 +60,15 @@ impl From<SessionError> for Halted {
     }
 }
 
+/// What is set in the session while a stride is run, or looked for: names may mean something else without it.
+#[derive(Clone, Copy)]
+enum Under<'a> {
+    /// What the strides before it have set.
+    ItsOwn,
+    /// Of an undo, stride by stride: what stood when the statement was run that it takes back.
+    Given(&'a [Vec<&'a str>]),
+}
+
 /// What taking back an act has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakenBack {
@@ -76,7 +86,7 @@ pub async fn progress(session: &mut dyn Session, course: &Course<'_>) -> Result<
     if matches!(session.probe(&course.unit.key), Probe::Applied(_)) {
         return Ok(Progress::Over);
     }
-    Ok(Progress::Strides(settled(session, course).await?))
+    Ok(Progress::Strides(settled(session, course, Under::ItsOwn).await?))
 }
 
 /// Carries a course on from where it is to its end.
@@ -84,11 +94,15 @@ pub async fn progress(session: &mut dyn Session, course: &Course<'_>) -> Result<
 /// # Errors
 /// With how many strides are in effect. A try later carries on from there.
 pub async fn carry_on(session: &mut dyn Session, course: &Course<'_>) -> Result<Applied, Halted> {
-    let done = match progress(session, course).await.map_err(unsure)? {
-        Progress::Over => return Ok(Applied::Before),
-        Progress::Strides(done) => done,
-    };
-    let went = go(session, course, done).await;
+    carry_on_under(session, course, Under::ItsOwn).await
+}
+
+async fn carry_on_under(session: &mut dyn Session, course: &Course<'_>, under: Under<'_>) -> Result<Applied, Halted> {
+    if matches!(session.probe(&course.unit.key), Probe::Applied(_)) {
+        return Ok(Applied::Before);
+    }
+    let done = settled(session, course, under).await.map_err(unsure)?;
+    let went = go(session, course, done, under).await;
     if course.unit.sets_session == SetsSession::Yes {
         session.renew().await;
     }
@@ -108,22 +122,34 @@ pub async fn take_back(
     if matches!(session.probe(&act.unit.key), Probe::Applied(_)) {
         return Ok(TakenBack::Whole);
     }
-    let done = settled(session, act).await.map_err(unsure)?;
+    let done = settled(session, act, Under::ItsOwn).await.map_err(unsure)?;
     if usize::try_from(done).is_ok_and(|done| done == act.strides.len()) {
-        session.finish(act.unit, None).await?;
+        session.finish(act.unit, Outcomes::Due).await?;
         return Ok(TakenBack::Whole);
     }
     let count = usize::try_from(done).unwrap_or(usize::MAX);
-    let mut strides = Vec::with_capacity(count);
-    for (stride, undo) in act.strides.iter().zip(undos).take(count).rev() {
+    let rows = session.begun(&act.unit.key).await.map_err(unsure)?;
+    // Once an undo has run, no print says any more that its statement had.
+    for stride in act.strides.iter().take(count) {
+        if rows.iter().any(|row| row.number == stride.number && row.state == State::Intent) {
+            session.settle(&act.unit.key, stride.number, "").await.map_err(unsure)?;
+        }
+    }
+    let changed_nothing = |number| rows.iter().any(|row| row.number == number && found_nothing_to_do(row));
+    let (mut strides, mut under) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for (at, (stride, undo)) in act.strides.iter().zip(undos).enumerate().take(count).rev() {
         match undo {
             Some(undo) if undo.texts.is_empty() => {}
-            Some(undo) => strides.push(undo.clone()),
+            _ if changed_nothing(stride.number) => {}
+            Some(undo) => {
+                strides.push(undo.clone());
+                under.push(settings(&act.strides[..at]));
+            }
             None => return Err(no_undo(session, act, stride, done).into()),
         }
     }
     session.void(&act.unit.key).await?;
-    carry_on(session, &Course { unit: undo, strides: &strides }).await?;
+    carry_on_under(session, &Course { unit: undo, strides: &strides }, Under::Given(&under)).await?;
     Ok(TakenBack::Part(done))
 }
 
@@ -138,6 +164,25 @@ fn no_undo(session: &dyn Session, act: &Course<'_>, stride: &Stride, done: u32) 
     SessionError::no_effect(session.tenant(), ErrorClass::Permanent, Code::Irreversible, message)
 }
 
+/// What these strides have set in their session, to be said again: what may be said again, that is.
+fn settings(strides: &[Stride]) -> Vec<&str> {
+    let set = |of: &&Stride| of.facts.lives == Lives::Session && of.facts.repeat == Repeat::Harmless;
+    strides.iter().filter(set).flat_map(|of| of.texts.iter().map(String::as_str)).collect()
+}
+
+async fn say(session: &mut dyn Session, settings: &[&str]) -> Result<(), SessionError> {
+    for text in settings {
+        session.say_again(text).await?;
+    }
+    Ok(())
+}
+
+/// Whether it is known of a stride that it left everything as it was (`CREATE TABLE IF NOT EXISTS` of one that is there): to take
+/// it back would take away what was there before.
+fn found_nothing_to_do(row: &Begun) -> bool {
+    row.state == State::Done && !row.before.is_empty() && row.before == row.after
+}
+
 /// How many strides are in effect is not known: whoever went by the error alone would take it for none.
 fn unsure(error: SessionError) -> SessionError {
     match error.outcome {
@@ -147,31 +192,81 @@ fn unsure(error: SessionError) -> SessionError {
 }
 
 /// The strides from the first that is not done.
-async fn go(session: &mut dyn Session, course: &Course<'_>, mut done: u32) -> Result<Applied, Halted> {
+async fn go(
+    session: &mut dyn Session,
+    course: &Course<'_>,
+    mut done: u32,
+    under: Under<'_>,
+) -> Result<Applied, Halted> {
     let first = usize::try_from(done).unwrap_or(usize::MAX);
     let begun = course.strides.get(..first).unwrap_or(course.strides);
     let left = course.strides.get(first..).unwrap_or_default();
     let halted = |error, done| Halted { error, done };
-    if !left.is_empty() {
+    if !left.is_empty() && matches!(under, Under::ItsOwn) {
         again(session, course, begun).await.map_err(|error| halted(error, done))?;
     }
-    let mut open = None;
+    let mut set: &[&str] = &[];
     for (at, stride) in left.iter().enumerate() {
+        if let Under::Given(given) = under {
+            let wanted = given.get(first.saturating_add(at)).map_or(&[][..], Vec::as_slice);
+            set_anew(session, course, set, wanted).await.map_err(|error| halted(error, done))?;
+            set = wanted;
+        }
         match stride.facts.commit {
             Commit::WithLedger => with_outcome(session, course, stride).await.map_err(|error| halted(error, done))?,
             Commit::ByItself => {
                 by_itself(session, course, stride).await.map_err(|error| halted(error, done))?;
-                // The outcome of the last one goes with the ledger row.
-                if at + 1 == left.len() {
-                    open = Some((stride.number, ""));
-                } else {
-                    session.settle(&course.unit.key, stride.number, "").await.map_err(unsure)?;
+                let last = at + 1 == left.len();
+                if !last && let Some(after) = outcome_now(session, course, stride).await.map_err(unsure)? {
+                    session.settle(&course.unit.key, stride.number, &after).await.map_err(unsure)?;
                 }
             }
         }
         done += 1;
     }
-    session.finish(course.unit, open).await.map_err(|error| halted(error, done))
+    let outcomes = if course.strides.is_empty() { Outcomes::Written } else { Outcomes::Due };
+    session.finish(course.unit, outcomes).await.map_err(|error| halted(error, done))
+}
+
+/// The outcome of a stride that is to be written before the next one begins, with the print that belongs to it.
+///
+/// Of most there is none to write: that the next one was begun says it, and should that be forgotten because it had no effect, the
+/// print says it. Of those that no print shows it is written at once; and of one that left everything as it was, which the print
+/// says too, so that it is never taken back. That is asked only of one that may be repeated: the others do something, or fail.
+async fn outcome_now(
+    session: &mut dyn Session,
+    course: &Course<'_>,
+    stride: &Stride,
+) -> Result<Option<String>, SessionError> {
+    let facts = &stride.facts;
+    if facts.shown != Shown::Definition || facts.middle != Middle::None {
+        return Ok(Some(String::new()));
+    }
+    if course.unit.key.half == Half::Undo || facts.repeat == Repeat::Harmful {
+        return Ok(None);
+    }
+    let now = session.print(facts).await?;
+    let rows = session.begun(&course.unit.key).await?;
+    let same = now.proves && rows.iter().any(|row| row.number == stride.number && row.before == now.text);
+    Ok(same.then_some(now.text))
+}
+
+/// Brings a session in which `set` was said to where `wanted` was.
+async fn set_anew(
+    session: &mut dyn Session,
+    course: &Course<'_>,
+    set: &[&str],
+    wanted: &[&str],
+) -> Result<(), SessionError> {
+    if set == wanted {
+        return Ok(());
+    }
+    if !set.is_empty() {
+        session.renew().await;
+        // The next primitive needs a session that is open.
+        session.begun(&course.unit.key).await?;
+    }
+    say(session, wanted).await
 }
 
 /// What lives in the session alone is gone with the session that it was said in.
@@ -283,14 +378,39 @@ async fn print(session: &mut dyn Session, stride: &Stride) -> Result<Option<Stri
     }
 }
 
-/// How many strides are in effect. Settles the one in doubt.
-async fn settled(session: &mut dyn Session, course: &Course<'_>) -> Result<u32, SessionError> {
+/// How many strides are in effect. Settles the one in doubt, under the settings under which it was run: a name without its schema is
+/// looked for where it was then.
+async fn settled(session: &mut dyn Session, course: &Course<'_>, under: Under<'_>) -> Result<u32, SessionError> {
     let key = &course.unit.key;
     let begun = session.begun(key).await?;
     let mut done = 0;
-    for stride in course.strides {
+    for (at, stride) in course.strides.iter().enumerate() {
         let Some(row) = begun.iter().find(|row| row.number == stride.number) else { break };
-        if row.state == State::Intent && !took_effect(session, course, stride, row).await? {
+        let behind = course.strides.get(at + 1..).unwrap_or_default();
+        let followed = begun.iter().any(|row| behind.iter().any(|stride| stride.number == row.number));
+        if row.state == State::Done || followed {
+            done += 1;
+            continue;
+        }
+        let own = settings(&course.strides[..at]);
+        let set = match under {
+            Under::ItsOwn => own.as_slice(),
+            Under::Given(given) => given.get(at).map_or(&[][..], Vec::as_slice),
+        };
+        let mut took = say(session, set).await;
+        let mut effect = false;
+        if took.is_ok() {
+            took = took_effect(session, course, stride, row).await.map(|is| effect = is);
+        }
+        if !set.is_empty() {
+            session.renew().await;
+        }
+        took?;
+        if !set.is_empty() {
+            // The next primitive needs a session that is open.
+            session.begun(key).await?;
+        }
+        if !effect {
             session.forget(key, stride.number).await?;
             break;
         }
@@ -309,7 +429,15 @@ async fn took_effect(
     let facts = &stride.facts;
     let key = &course.unit.key;
     match session.mend(&facts.middle, &row.before, Mend::InDoubt).await? {
-        Mended::ToRun => return Ok(false),
+        Mended::ToRun => {
+            let now = print(session, stride).await?;
+            if now.is_none_or(|now| now == row.before) {
+                return Ok(false);
+            }
+            // What was there before is gone, and only the statement's own end is left to be reached: its row must stay until then, or
+            // a deploy that turns now would take this for a statement that never ran.
+            return to_its_end(session, course, stride, row).await.map(|()| true);
+        }
         Mended::InEffect => {
             let after = print(session, stride).await?.unwrap_or_default();
             session.settle(key, stride.number, &after).await?;
@@ -320,6 +448,13 @@ async fn took_effect(
     let mut seen = "no definition shows whether it ran".to_owned();
     if facts.shown != Shown::Nowhere {
         let now = session.print(facts).await?;
+        if now.text != row.before && facts.touches == Touches::Unknown {
+            let seen = format!(
+                "a definition has changed since, and it cannot be told by whom: before {}, now {}",
+                row.before, now.text
+            );
+            return Err(in_doubt(session, course, stride, &seen));
+        }
         if now.text != row.before {
             session.settle(key, stride.number, &now.text).await?;
             return Ok(true);
@@ -328,24 +463,51 @@ async fn took_effect(
             return Ok(false);
         }
         seen = format!(
-            "its definitions are as they were before ({}), which proves nothing without the table's number; grant the \
-                        PROCESS privilege to let Windlass read it",
+            "its definitions are as they were before ({}), which proves nothing without InnoDB's number of the table; \
+                        where InnoDB keeps it, grant the PROCESS privilege to let Windlass read that",
             now.text
         );
     }
     if facts.repeat == Repeat::Harmless { Ok(false) } else { Err(in_doubt(session, course, stride, &seen)) }
 }
 
+/// Runs a stride again of which a known middle was found that cannot be brought back.
+async fn to_its_end(
+    session: &mut dyn Session,
+    course: &Course<'_>,
+    stride: &Stride,
+    row: &Begun,
+) -> Result<(), SessionError> {
+    for text in &stride.texts {
+        if let Err(mut error) = run_whole(session, course, stride, text, &row.before).await {
+            if error.outcome != Outcome::NoEffect || error.failure.class == ErrorClass::Transient {
+                error.outcome = Outcome::Unknown;
+                return Err(error);
+            }
+            let seen = format!(
+                "it was interrupted after it took away what was there before ({}), and running it again was refused ({})",
+                row.before, error.failure.message
+            );
+            return Err(in_doubt(session, course, stride, &seen));
+        }
+    }
+    let after = print(session, stride).await?.unwrap_or_default();
+    session.settle(&course.unit.key, stride.number, &after).await
+}
+
 /// What only a human can settle: the statement, what was seen, and the two ways on.
 fn in_doubt(session: &dyn Session, course: &Course<'_>, stride: &Stride, seen: &str) -> SessionError {
     let tenant = session.tenant();
     let deploy = course.unit.key.deploy;
-    let (number, of) = (stride.number, course.strides.len());
+    let number = stride.number;
+    let which = match course.unit.key.half {
+        Half::Act => format!("statement {number} of {} of {}", course.strides.len(), course.unit.name),
+        Half::Undo => format!("the undo of statement {number} of {}", course.unit.name),
+    };
     let message = format!(
-        "it cannot be told whether statement {number} of {of} of {} took effect: {}; {seen}. Bring the migration to its end by hand and \
+        "it cannot be told whether {which} took effect: {}; {seen}. Bring the migration to its end by hand and \
          run `windlass resolve {tenant} --as applied --deploy {deploy} --reason …`, or take all of it back by hand and run `windlass \
          resolve {tenant} --as undone --deploy {deploy} --reason …`",
-        course.unit.name,
         shortened(stride),
     );
     let failure = Failure::new(ErrorClass::Permanent, Code::InDoubt, message).at_statement(number);

@@ -21,4 +21,4 @@ pub use session::{
     Applied, CheckOutcome, Effect, FenceMark, FenceState, ForeignKeys, InForce, LedgerKey, LedgerRow, Opening, Probe,
     Session, SetsSession, Survey, Unit,
 };
-pub use stepwise::{Begun, Mend, Mended, Print, State, Stepwise, Stride, Written};
+pub use stepwise::{Begun, Mend, Mended, Outcomes, Print, State, Stepwise, Stride, Written};

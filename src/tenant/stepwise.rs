@@ -63,6 +63,15 @@ pub struct Print {
     pub proves: bool,
 }
 
+/// Whether rows of a step's strides still say that they are about to be run, when all of them are in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcomes {
+    /// None does.
+    Written,
+    /// Some do: they are to say what is.
+    Due,
+}
+
 /// When a known middle is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mend {
@@ -115,9 +124,9 @@ pub trait Stepwise: Send {
     /// Runs a statement whose effect lives in the session once more, in a new session.
     async fn say_again(&mut self, statement: &str) -> Result<(), SessionError>;
 
-    /// Ends a step: its ledger row, the fence, and the outcome of its last stride where that is still open, all in one transaction.
-    /// `unit` has no statements of its own.
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError>;
+    /// Ends a step: its ledger row, the fence, and the outcomes that are due, all in one transaction. `unit` has no statements of its
+    /// own.
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError>;
 
     /// The fingerprint of what a statement touches. Changes nothing.
     async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError>;

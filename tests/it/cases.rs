@@ -122,6 +122,7 @@ cases! {
     stuck_and_resolved_as_applied
     stuck_and_resolved_as_undone
     stuck_and_retried
+    stuck_halfway_and_resolved_as_applied
     stuck_when_the_undo_fails
     stuck_without_its_secret
     transaction_control

@@ -1,6 +1,8 @@
 //! What `MySQL` and `MariaDB` commit by themselves. What a killed server leaves behind was measured on `MariaDB` 10.11; `MySQL` 8
 //! drops several tables in one piece, and is treated as if it did not.
 
+use std::collections::BTreeSet;
+
 use super::{Commit, Facts, Middle, Object, ObjectKind, Shown};
 use crate::release::Dialect;
 use crate::release::sql::mysql::{behind_wait, object};
@@ -132,8 +134,11 @@ fn rename(s: Sentence<'_>, facts: Facts) -> Option<Facts> {
         let (to, end) = if s.is(to, "TO") { one(ObjectKind::Table, s, to + 1)? } else { return None };
         objects.extend([from, to]);
         if end == s.len() {
-            // `a TO b, b TO a` would be done and undone; `IF EXISTS` makes no difference to that.
-            return Some(facts.touching(objects));
+            // `a TO b, b TO a` would be done and undone; `IF EXISTS` makes no difference to that. Two tables that are defined alike and
+            // change places leave every definition as it was.
+            let names: BTreeSet<String> = objects.iter().map(|object| object.name.to_lowercase()).collect();
+            let shown = if names.len() < objects.len() { Shown::Number } else { Shown::Definition };
+            return Some(facts.touching(objects).shown(shown));
         }
         if !s.symbol(end, b',') {
             return None;

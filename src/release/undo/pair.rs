@@ -5,7 +5,7 @@
 
 use crate::release::Dialect;
 use crate::release::sql::mysql::object;
-use crate::release::sql::{Sentence, Statement, Words, name_at};
+use crate::release::sql::{Sentence, Statement, Transactional, Words, name_at};
 
 /// What a statement does, and to what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +53,27 @@ pub(super) fn pair(dialect: Dialect, up: &[Statement], down: &[Statement]) -> Ve
         let mut matching = (0..up.len()).filter(|at| deeds.get(*at).and_then(Option::as_ref) == Some(&wanted));
         match (matching.next(), matching.next()) {
             (Some(at), None) if at < last => {
-                pairs[at] = Some(place);
+                pairs[at] = up.get(at).is_some_and(|of| does_something(dialect, of)).then_some(place);
                 last = at;
             }
             _ => return vec![None; up.len()],
         }
     }
     pairs
+}
+
+/// Whether a statement, when it ran, did what it says, or Windlass sees that it did nothing: it sees so of one that commits by itself and
+/// has one thing to do. Of another with `IF NOT EXISTS`, and of any `OR REPLACE`, the undo might take away what was there before.
+fn does_something(dialect: Dialect, statement: &Statement) -> bool {
+    let Some(words) = Words::of(dialect, &statement.text) else { return false };
+    let s = words.sentence();
+    let defines = s.is_any(0, &["CREATE", "ALTER", "DROP"]);
+    let asks = |s: Sentence<'_>| s.has(&["IF", "NOT", "EXISTS"]) || s.has(&["IF", "EXISTS"]);
+    let by_itself = statement.class.transactional != Transactional::Yes;
+    if s.reads(1, &["OR", "REPLACE"]) {
+        return false;
+    }
+    !(defines && asks(s)) || (by_itself && !(s.is(0, "ALTER") && s.parts().len() > 1))
 }
 
 fn deed(dialect: Dialect, statement: &Statement) -> Option<Deed> {

@@ -10,7 +10,7 @@ use crate::base::{DeployId, Digest, Epoch, StepId, TenantId, Timestamp};
 use crate::release::stepwise::{Facts, Object, ObjectKind, Touches};
 use crate::saga::event::Half;
 use crate::tenant::session::{CheckOutcome, Effect, FenceState, ForeignKeys, InForce, LedgerRow, SetsSession};
-use crate::tenant::stepwise::{Begun, Print, Stepwise};
+use crate::tenant::stepwise::{Begun, Outcomes, Print, Stepwise};
 
 /// What a database would have: the things that were made, how often rows were written, and Windlass's own rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -165,12 +165,13 @@ impl Stepwise for Model {
         self.act(|_| Ok(()))
     }
 
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
         let (key, effect) = (row_of(&unit.key), unit.effect);
         self.act(|world| {
-            if let Some((number, after)) = last {
-                let row = world.begun.get_mut(&(key.clone(), number)).expect("the last one was intended");
-                (row.state, row.after) = (State::Done, after.to_owned());
+            let open = world.begun.iter_mut().filter(|((of, _), row)| *of == key && row.state == State::Intent);
+            for (_, row) in open {
+                assert_eq!(outcomes, Outcomes::Due, "an intent is left that nobody settles");
+                row.state = State::Done;
             }
             assert_eq!(world.ledger.insert(key, effect), None, "a key is taken once");
             Ok(Applied::Now)
@@ -180,7 +181,8 @@ impl Stepwise for Model {
     async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError> {
         let Touches::Objects(objects) = facts.touches.clone() else { panic!("the model's statements are understood") };
         self.act(|world| {
-            let text = objects.iter().map(|of| format!("{} {}", of.name, world.made.contains(&of.name))).collect();
+            let of = |object: &Object| format!("{} {}", object.name, world.made.contains(&object.name));
+            let text = objects.iter().map(of).collect::<Vec<_>>().join(", ");
             Ok(Print { text, proves: true })
         })
     }

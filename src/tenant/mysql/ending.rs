@@ -28,6 +28,9 @@ pub(super) struct Other {
     connection: u64,
 }
 
+/// How long a session that we may not end is given to end by itself. The server takes a moment to forget one that has said farewell.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Those of earlier sessions that are still there. What ran on another run of the server is gone with it.
 pub(super) async fn still_there(
     conn: &Conn,
@@ -63,13 +66,16 @@ pub(super) async fn end(
     ours: &SessionId,
     mut others: Vec<Other>,
 ) -> Result<(), SessionError> {
-    let deadline = Instant::now() + PREDECESSOR_TIMEOUT;
+    let (mut deadline, mut denied) = (Instant::now() + PREDECESSOR_TIMEOUT, None);
     for other in &others {
         let reply = wire.say(format!("KILL CONNECTION {}", other.connection)).await;
         let Some(trouble) = &reply.trouble else { continue };
         let said = Said::of(trouble, &conn.scrubber());
+        // Somebody else's; it may be on its way out all the same, and the server not yet through with it.
         if said.is(KILL_DENIED) {
-            return Err(alive(conn, &others, ErrorClass::Permanent, &said.text));
+            deadline = Instant::now() + LEAVING_TIMEOUT;
+            denied = Some(said.text);
+            continue;
         }
         if !said.is(NO_SUCH_THREAD) {
             return Err(said.before_anything(&conn.tenant, "cannot end an earlier session"));
@@ -79,6 +85,9 @@ pub(super) async fn end(
         let sessions: Vec<SessionId> = others.iter().map(|other| other.session.clone()).collect();
         others = still_there(conn, wire, ours, &sessions).await?;
         if !others.is_empty() && Instant::now() >= deadline {
+            if let Some(denied) = &denied {
+                return Err(alive(conn, &others, ErrorClass::Permanent, denied));
+            }
             let waited = format!(
                 "it was killed and is still there after {} s, perhaps rolling back",
                 PREDECESSOR_TIMEOUT.as_secs()

@@ -23,6 +23,9 @@ const IS_ABSENT: &str = ": absent";
 /// What a print says where the server does not let us see a table's number.
 const UNSEEN: &str = ", numbers unseen";
 
+/// What a print says of a table that InnoDB does not know, or not under this name: nothing would show that it was emptied.
+const NONE: &str = ", no numbers";
+
 /// What a print is taken of.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Of<'a> {
@@ -60,7 +63,7 @@ impl MySession {
         };
         let numbers = if facts.shown == Shown::Number { Numbers::Asked } else { Numbers::NotAsked };
         let text = self.fingerprint(of, numbers).await?;
-        Ok(Print { proves: !text.contains(UNSEEN), text })
+        Ok(Print { proves: ![UNSEEN, NONE].iter().any(|blind| text.contains(blind)), text })
     }
 
     /// Looks for a known middle of a statement that a killed server, or an error, has left.
@@ -201,6 +204,7 @@ impl MySession {
              /*!80000 information_schema.INNODB_TABLES */ WHERE {which} ORDER BY NAME"
         );
         match self.rows(sql, PRINT_ROWS_MAX).await {
+            Ok(rows) if rows.is_empty() && table.is_some() => Ok(NONE.to_owned()),
             Ok(rows) => Ok(format!(", numbers {}", hash(&rows))),
             // Only with the PROCESS privilege; the same each time that this user asks.
             Err(said) if said.is(DENIED) => Ok(UNSEEN.to_owned()),

@@ -11,6 +11,7 @@ use super::transaction::{Evidence, Transacted, Transaction};
 use super::wire::{Reply, Trouble, Wire};
 use crate::base::crash;
 use crate::base::{Digest, TenantId, Timestamp};
+use crate::saga::event::Half;
 use crate::tenant::act::{CHECK_ROWS_MAX, answer, points};
 use crate::tenant::conn::{Conn, Scrubber};
 use crate::tenant::error::{Outcome, SessionError};
@@ -136,9 +137,13 @@ impl MySession {
         self.set = forget;
     }
 
-    /// What a statement may have changed is asked for again.
-    pub(super) fn forget_tables(&mut self) {
-        self.kept = None;
+    /// What a statement may have changed is asked for again: asking opens every table of the tenant. Where all are InnoDB's, a plain
+    /// definition makes no other unless it says so.
+    pub(super) fn forget_tables(&mut self, plain: bool, statement: &str) {
+        let names_engine = statement.to_ascii_lowercase().contains("engine");
+        if !plain || names_engine || self.kept.as_ref().is_some_and(|kept| !kept.is_empty()) {
+            self.kept = None;
+        }
     }
 
     pub(super) fn error(&self, said: &Said) -> SessionError {
@@ -230,7 +235,9 @@ impl MySession {
     /// Asks a query in a transaction that cannot write.
     /// Whether a step of this deploy stopped in its middle.
     fn holds_part(&self) -> bool {
-        self.strides.acts().any(|key| self.ledger.probe(key) == Probe::NotApplied)
+        let in_effect = |key: &LedgerKey| matches!(self.ledger.probe(key), Probe::Applied(_));
+        // One that was given up is there until its undo is in.
+        self.strides.acts().any(|act| !in_effect(act) && !in_effect(&LedgerKey { half: Half::Undo, ..act.clone() }))
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<Cells>, Trouble> {

@@ -327,16 +327,28 @@ pub(super) fn settle_statement(names: &Names, opening: &Opening, key: &LedgerKey
     )
 }
 
+/// Says that all statements of a step that were begun have taken effect.
+pub(super) fn settle_all(names: &Names, opening: &Opening, key: &LedgerKey) -> String {
+    format!(
+        "UPDATE {} SET state = 'done', epoch = {}, at = UTC_TIMESTAMP(3) WHERE {} AND state = 'intent'",
+        names.statement,
+        opening.epoch,
+        key_is(key),
+    )
+}
+
 /// Takes out the row of a statement that has not taken effect, or whose effect is no more.
 pub(super) fn forget_statement(names: &Names, key: &LedgerKey, number: u32) -> String {
     format!("DELETE FROM {} WHERE {}", names.statement, statement_is(key, number))
 }
 
-/// The tables of the tenant whose rows outlive a rollback.
+/// The tables of the tenant whose rows outlive a rollback; and the engine of tables to come that name none, where that is such a one,
+/// under no name.
 pub(super) fn tables_that_do_not_roll_back(names: &Names) -> String {
     format!(
         "SELECT TABLE_NAME AS windlass_engine, ENGINE FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB'",
+         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB' \
+         UNION ALL SELECT '', @@default_storage_engine FROM DUAL WHERE @@default_storage_engine <> 'InnoDB'",
         literal(&names.database)
     )
 }

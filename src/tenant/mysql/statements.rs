@@ -28,7 +28,7 @@ use crate::tenant::error::SessionError;
 use crate::tenant::ledger::half_of;
 use crate::tenant::reply::Tagged;
 use crate::tenant::session::{Applied, LedgerKey, Unit};
-use crate::tenant::stepwise::{Begun, Mend, Mended, Print, State, Stepwise, Written};
+use crate::tenant::stepwise::{Begun, Mend, Mended, Outcomes, Print, State, Stepwise, Written};
 
 #[async_trait]
 impl Stepwise for MySession {
@@ -57,9 +57,11 @@ impl Stepwise for MySession {
 
     async fn run_alone(&mut self, half: Half, statement: &str) -> Result<(), SessionError> {
         self.refuse_what_is_not_read(&[statement.to_owned()])?;
-        // It may make a table, or change its engine.
-        self.forget_tables();
-        self.may_set(statement);
+        let plain = is_plain(statement);
+        self.forget_tables(plain, statement);
+        if !plain {
+            self.forget_settings(true);
+        }
         let [before, inside, after] = points(half);
         crash::point(before);
         let trouble = match self.wire() {
@@ -123,19 +125,20 @@ impl Stepwise for MySession {
     }
 
     async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
-        self.may_set(statement);
+        self.ready().await?;
+        self.forget_settings(true);
         self.ask(statement).await.map(drop).map_err(|said| self.error(&said))
     }
 
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
         self.commit_by_itself().await?;
-        let outcome =
-            last.map(|(number, after)| sql::settle_statement(self.names(), self.opening(), &unit.key, number, after));
-        let applied = self.run(unit, outcome.into_iter().collect()).await?;
-        if let Some((number, after)) = last {
-            let epoch = self.opening().epoch;
-            self.strides_mut().done(&unit.key, number, after, epoch);
-        }
+        let due = match outcomes {
+            Outcomes::Due => vec![sql::settle_all(self.names(), self.opening(), &unit.key)],
+            Outcomes::Written => Vec::new(),
+        };
+        let applied = self.run(unit, due).await?;
+        let epoch = self.opening().epoch;
+        self.strides_mut().all_done(&unit.key, epoch);
         Ok(applied)
     }
 
@@ -165,15 +168,6 @@ impl MySession {
         Ok(())
     }
 
-    /// A statement that runs by itself may set anything, but for the plain definitions.
-    fn may_set(&mut self, statement: &str) {
-        const PLAIN: [&str; 5] = ["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"];
-        let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-        if !PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain)) {
-            self.forget_settings(true);
-        }
-    }
-
     async fn change(&mut self, sql: String) -> Result<(Reply, u64), SessionError> {
         match self.wire() {
             Some(wire) => Ok(wire.change(sql).await),
@@ -194,6 +188,13 @@ impl MySession {
         let message = "windlass_statement does not hold what was written to it; nothing was done";
         SessionError::no_effect(&self.opening().tenant, ErrorClass::Permanent, Code::LedgerDamaged, message)
     }
+}
+
+/// A statement that runs by itself may set anything in its session, but for the plain definitions.
+fn is_plain(statement: &str) -> bool {
+    const PLAIN: [&str; 5] = ["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"];
+    let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain))
 }
 
 /// The strides of a deploy that were begun: read at the opening, then kept up by the only writer there is.
@@ -223,6 +224,13 @@ impl Strides {
     fn done(&mut self, key: &LedgerKey, number: u32, after: &str, epoch: Epoch) {
         if let Some(row) = self.0.get_mut(key).and_then(|of| of.get_mut(&number)) {
             (row.state, row.after, row.epoch) = (State::Done, after.to_owned(), epoch);
+        }
+    }
+
+    fn all_done(&mut self, key: &LedgerKey, epoch: Epoch) {
+        let rows = self.0.get_mut(key).into_iter().flat_map(BTreeMap::values_mut);
+        for row in rows.filter(|row| row.state == State::Intent) {
+            (row.state, row.epoch) = (State::Done, epoch);
         }
     }
 

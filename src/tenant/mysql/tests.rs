@@ -26,7 +26,7 @@ use crate::tenant::error::Outcome;
 use crate::tenant::session::{
     Applied, Effect, FenceState, ForeignKeys, LedgerKey, Opening, Probe, Session as _, SetsSession, Unit,
 };
-use crate::tenant::stepwise::{Begun, State, Stepwise as _, Written};
+use crate::tenant::stepwise::{Begun, Outcomes, State, Stepwise as _, Written};
 
 /// A tenant and a deploy.
 struct Stage {
@@ -269,7 +269,7 @@ async fn the_rows_around_a_script_say_how_far_it_has_come() {
     later.intend(&key, 3, "x").await.unwrap();
     later.forget(&key, 3).await.unwrap();
     later.intend(&key, 3, "y").await.unwrap();
-    assert_eq!(later.finish(&it.unit(), Some((3, "z"))).await.unwrap(), Applied::Now);
+    assert_eq!(later.finish(&it.unit(), Outcomes::Due).await.unwrap(), Applied::Now);
     let done = |number, before: &str, after: &str| Begun {
         number,
         state: State::Done,
@@ -277,7 +277,7 @@ async fn the_rows_around_a_script_say_how_far_it_has_come() {
         after: after.to_owned(),
         epoch: Epoch(2),
     };
-    let expected = [done(1, &intent.before, &after), done(2, "", ""), done(3, "y", "z")];
+    let expected = [done(1, &intent.before, &after), done(2, "", ""), done(3, "y", "")];
     assert_eq!(later.begun(&key).await.unwrap(), expected);
     assert!(matches!(later.probe(&key), Probe::Applied(_)));
     assert_eq!(it.number("SELECT COUNT(*) FROM t").await, 1);
@@ -317,7 +317,7 @@ async fn a_worker_whose_fence_was_raised_writes_nothing() {
         session.settle(&key, 1, "y").await.unwrap_err(),
         session.forget(&key, 1).await.unwrap_err(),
         session.run_with_outcome(&key, 2, &["INSERT INTO t VALUES (1)".to_owned()]).await.unwrap_err(),
-        session.finish(&it.unit(), Some((1, "y"))).await.unwrap_err(),
+        session.finish(&it.unit(), Outcomes::Due).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!((error.code(), error.outcome), (Code::TenantFenced, Outcome::NoEffect), "{error}");
@@ -394,7 +394,7 @@ async fn after_the_server_was_killed_in_a_statement_the_print_is_that_of_before_
         later.settle(&it.key(), number, &after).await.unwrap();
     }
     let mut last = it.open(5).await;
-    last.finish(&it.unit(), None).await.unwrap();
+    last.finish(&it.unit(), Outcomes::Written).await.unwrap();
     // What a server does that was never killed.
     it.outside("CREATE TABLE other LIKE many; ALTER TABLE other DROP INDEX by_n, MODIFY n int").await;
     for statement in script {

@@ -53,6 +53,10 @@ impl PgSession {
             None => Which::AllOf(table),
         };
         let found = self.indexes(which).await?;
+        // One that was there before and is not any more was cleared away by us, who then died: it was to be built anew.
+        if when == Mend::InDoubt && index.is_some() && found.is_empty() {
+            return Ok(Mended::ToRun);
+        }
         let invalid = found.into_iter().filter(|index| index.validity == Validity::Invalid);
         // Where one was there before, the server has refused the statement, and it is somebody else's; or, by IF NOT EXISTS, has called
         // it done, and it is what the statement asks for.

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
 use super::connect::close;
 use super::said::{KEY_TAKEN, Line, Mark, Said};
-use super::sql::{self, Names};
+use super::sql::{self, Access, Names};
 use super::transaction::{Evidence, Settings, Transacted, Transaction};
 use super::wire::{Reply, Trouble, exchange, first_rows};
 use crate::base::crash::Point;
@@ -137,17 +137,14 @@ impl PgSession {
 
     /// Takes a row into the ledger that somebody else wrote.
     async fn read_row(&mut self, key: &LedgerKey) -> Result<(), SessionError> {
-        let reply = self.say(sql::ledger_row(&self.names, key)).await;
+        let text = sql::ledger_row(&self.names, key);
+        let reply = self.ask(Access::Read, &text).await.map_err(|said| self.error(&said))?;
         self.take_row(reply)
     }
 
     fn take_row(&mut self, reply: Reply) -> Result<(), SessionError> {
-        let tenant = &self.opening.tenant;
-        if let Some(trouble) = &reply.trouble {
-            return Err(self.understood(trouble).error(tenant));
-        }
         for row in reply.ledger_rows() {
-            let row = row.parse().map_err(|damage: Damage| damage.of(tenant))?;
+            let row = row.parse().map_err(|damage: Damage| damage.of(&self.opening.tenant))?;
             self.ledger.push(row);
         }
         Ok(())
@@ -253,14 +250,7 @@ impl Session for PgSession {
         self.ready().await?;
         if self.ledger.probe(key) == Probe::NotApplied {
             let text = sql::tombstone(&self.names, &self.opening, self.ledger.next_position(), key);
-            let reply = self.say(text).await;
-            if let Some(trouble) = &reply.trouble {
-                let said = self.understood(trouble);
-                if said.line == Line::Alive {
-                    self.roll_back().await;
-                }
-                return Err(self.error(&said));
-            }
+            let reply = self.ask(Access::Write, &text).await.map_err(|said| self.error(&said))?;
             self.take_row(reply)?;
         }
         match self.ledger.probe(key) {
@@ -293,7 +283,8 @@ impl Session for PgSession {
         // count as work under way. Should this fail, that is all that happens.
         let idle = self.fence == FenceState::Open && !self.ledger.holds_work_of(self.opening.deploy);
         if idle && self.ready().await.is_ok() && !self.holds_part().await {
-            self.say(sql::set_fence(&self.names, &self.opening, FenceState::Undone)).await;
+            let text = sql::set_fence(&self.names, &self.opening, FenceState::Undone);
+            let _ = self.ask(Access::Write, &text).await;
         }
         self.let_go().await;
     }

@@ -257,11 +257,13 @@ pub(super) const OURSELVES: [&str; 4] = [
 /// Before [`OURSELVES`]: remembers what it changes.
 pub(super) const REMEMBER: &str = "SELECT pg_catalog.set_config('windlass.login', pg_catalog.current_setting('session_authorization'), true), \
      pg_catalog.set_config('windlass.role', pg_catalog.current_setting('role'), true), \
-     pg_catalog.set_config('windlass.path', pg_catalog.current_setting('search_path'), true)";
+     pg_catalog.set_config('windlass.path', pg_catalog.current_setting('search_path'), true), \
+     pg_catalog.set_config('windlass.waits', pg_catalog.current_setting('synchronous_commit'), true)";
 
 /// Gives it back, in the same transaction. The role comes last: changing the login takes it away.
 pub(super) const GIVE_BACK: &str = "SELECT set_config('session_authorization', current_setting('windlass.login'), true), \
      set_config('role', current_setting('windlass.role'), true), \
+     set_config('synchronous_commit', current_setting('windlass.waits'), true), \
      set_config('search_path', current_setting('windlass.path'), true)";
 
 /// Ends a failed transaction, and tells whether there was one: AND CHAIN is refused (25P01) where the text has ended it.
@@ -278,11 +280,8 @@ pub(super) fn tombstone(names: &Names, opening: &Opening, position: u64, key: &L
         effect: Effect::Void,
         epoch: opening.epoch,
     };
-    format!(
-        "BEGIN;\n{} ON CONFLICT (deploy_id, step_id, half) DO NOTHING;\nCOMMIT;\n{}",
-        insert_row(names, opening, &row),
-        ledger_row(names, key)
-    )
+    let insert = insert_row(names, opening, &row);
+    format!("{insert} ON CONFLICT (deploy_id, step_id, half) DO NOTHING;\n{}", ledger_row(names, key))
 }
 
 /// Whether a text of ours may write.
@@ -379,6 +378,16 @@ WHERE {} AND state = 'intent' RETURNING number::text AS windlass_settled",
         literal(after),
         opening.epoch,
         statement_is(key, number),
+    )
+}
+
+/// Says that all statements of a step that were begun have taken effect.
+pub(super) fn settle_all(names: &Names, opening: &Opening, key: &LedgerKey) -> String {
+    format!(
+        "UPDATE {} SET state = 'done', epoch = {}, at = clock_timestamp() WHERE {} AND state = 'intent'",
+        names.statement,
+        opening.epoch,
+        key_is(key),
     )
 }
 

@@ -19,7 +19,7 @@ use crate::tenant::act::points;
 use crate::tenant::error::{Outcome, SessionError};
 use crate::tenant::ledger::begun;
 use crate::tenant::session::{Applied, LedgerKey, Unit};
-use crate::tenant::stepwise::{Begun, Mend, Mended, Print, Stepwise, Written};
+use crate::tenant::stepwise::{Begun, Mend, Mended, Outcomes, Print, Stepwise, Written};
 
 #[async_trait]
 impl Stepwise for PgSession {
@@ -111,13 +111,16 @@ impl Stepwise for PgSession {
     }
 
     async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
+        self.ready().await?;
         self.say_alone(statement.to_owned()).await
     }
 
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
-        let outcome =
-            last.map(|(number, after)| sql::settle_statement(self.names(), self.opening(), &unit.key, number, after));
-        self.run(unit, Settings::TakenBack, outcome).await
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
+        let due = match outcomes {
+            Outcomes::Due => Some(sql::settle_all(self.names(), self.opening(), &unit.key)),
+            Outcomes::Written => None,
+        };
+        self.run(unit, Settings::TakenBack, due).await
     }
 
     async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError> {

@@ -226,6 +226,16 @@ WHERE {} AND state = 'intent' RETURNING number AS windlass_settled",
     )
 }
 
+/// Says that all statements of a step that were begun have taken effect.
+pub(super) fn settle_all(opening: &Opening, key: &LedgerKey, at: Timestamp) -> String {
+    format!(
+        "UPDATE main.windlass_statement SET state = 'done', epoch = {}, at = {} WHERE {} AND state = 'intent'",
+        opening.epoch,
+        at.0,
+        key_is(key),
+    )
+}
+
 /// Takes out the row of a statement that has not taken effect.
 pub(super) fn forget_statement(key: &LedgerKey, number: u32) -> String {
     format!("DELETE FROM main.windlass_statement WHERE {}", statement_is(key, number))

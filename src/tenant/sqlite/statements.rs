@@ -17,7 +17,7 @@ use crate::tenant::act::points;
 use crate::tenant::error::SessionError;
 use crate::tenant::ledger::{begun, fence_mark};
 use crate::tenant::session::{Applied, ForeignKeys, LedgerKey, Unit};
-use crate::tenant::stepwise::{Begun, Mend, Mended, Print, Stepwise, Written};
+use crate::tenant::stepwise::{Begun, Mend, Mended, Outcomes, Print, Stepwise, Written};
 
 /// Why a text of ours was not committed.
 enum Refused {
@@ -110,10 +110,13 @@ impl Stepwise for SqliteSession {
         }
     }
 
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
         let now = SystemClock.now();
-        let outcome = last.map(|(number, after)| sql::settle_statement(self.opening(), &unit.key, number, after, now));
-        self.run(unit, now, outcome).await
+        let due = match outcomes {
+            Outcomes::Due => Some(sql::settle_all(self.opening(), &unit.key, now)),
+            Outcomes::Written => None,
+        };
+        self.run(unit, now, due).await
     }
 
     async fn print(&mut self, _facts: &Facts) -> Result<Print, SessionError> {

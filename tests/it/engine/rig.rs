@@ -22,8 +22,8 @@ use windlass::saga::event::{Actor, Event, Half, StreamId, TenantEvent, Trigger};
 use windlass::saga::summary::TenantSummary;
 use windlass::saga::workflow::Workflow;
 use windlass::tenant::{
-    Applied, Begun, CheckOutcome, InForce, LedgerKey, Mend, Mended, Opening, Print, Probe, Session, SessionError,
-    Stepwise, Survey, Unit, Written,
+    Applied, Begun, CheckOutcome, InForce, LedgerKey, Mend, Mended, Opening, Outcomes, Print, Probe, Session,
+    SessionError, Stepwise, Survey, Unit, Written,
 };
 
 /// Decides what a unit's end looks like; `None` lets the real session run it.
@@ -97,8 +97,8 @@ impl Stepwise for Watched {
         self.real.say_again(statement).await
     }
 
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
-        self.real.finish(unit, last).await
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
+        self.real.finish(unit, outcomes).await
     }
 
     async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError> {

@@ -35,13 +35,16 @@ impl Sight {
     }
 }
 
+/// The statements that were begun, and left in doubt.
+const IN_DOUBT: &str = "SELECT 'in doubt: ' || step_id || ' ' || half || ' ' || number FROM windlass_statement WHERE state <> 'done' ORDER BY 1";
+
 /// What an SQLite tenant holds.
 pub async fn of_sqlite(file: &Path) -> Vec<String> {
     let mut connection = sqlite(file).await;
     let mut lines = column(
         &mut connection,
         "SELECT type || ' ' || name || ' of ' || tbl_name || ': ' || coalesce(sql, 'made by a constraint') FROM sqlite_schema \
-         ORDER BY type, name",
+         WHERE tbl_name <> 'windlass_statement' ORDER BY type, name",
     )
     .await;
     let tables = column(
@@ -54,6 +57,11 @@ pub async fn of_sqlite(file: &Path) -> Vec<String> {
         let cells: Vec<String> = columns.iter().map(|name| format!("quote(\"{}\")", name.trim_matches('\''))).collect();
         let rows = format!("SELECT {} FROM \"{table}\" ORDER BY 1", cells.join(" || ', ' || "));
         lines.extend(column(&mut connection, &rows).await.into_iter().map(|row| format!("row of {table}: {row}")));
+    }
+    // Made when it is first needed, so it is no difference.
+    let there = "SELECT name FROM sqlite_schema WHERE name = 'windlass_statement'";
+    if !column(&mut connection, there).await.is_empty() {
+        lines.extend(column(&mut connection, IN_DOUBT).await);
     }
     let ledger = "SELECT effect || ' ' || deploy_id || '/' || step_id || ' ' || version || ' ' || name || ' ' || digest
                   FROM windlass_ledger ORDER BY position";
@@ -79,6 +87,12 @@ pub async fn of_postgres(url: &str) -> Vec<String> {
         "SELECT format('type %s', t.typname) FROM pg_type t WHERE t.typnamespace = 'public'::regnamespace ORDER BY 1",
     ] {
         lines.extend(texts(&mut connection, objects).await);
+    }
+    // Made when it is first needed, so it is no difference.
+    lines.retain(|line| !line.contains("windlass_statement"));
+    let there = "SELECT relname::text FROM pg_class WHERE oid = to_regclass('public.windlass_statement')";
+    if !texts(&mut connection, there).await.is_empty() {
+        lines.extend(texts(&mut connection, IN_DOUBT).await);
     }
     let tables =
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod concurrently;
+mod in_doubt;
 mod mariadb;
 mod postgres;
 mod sqlite;

@@ -52,3 +52,22 @@ fn what_could_be_read_in_two_ways_is_not_paired() {
         assert!(paired.iter().all(Option::is_none), "{up} / {down}: {paired:?}");
     }
 }
+
+#[test]
+fn what_may_have_found_its_work_done_is_paired_only_where_windlass_sees_that() {
+    for (dialect, up, down, expected) in [
+        // It commits by itself, and is looked at.
+        (Mysql, "CREATE TABLE IF NOT EXISTS t (x INT); SELECT 1", "DROP TABLE t", vec![Some(0), None]),
+        // One of the two columns may have been there.
+        (
+            Mysql,
+            "ALTER TABLE t ADD COLUMN IF NOT EXISTS a INT, ADD COLUMN IF NOT EXISTS b INT; SELECT 1",
+            "ALTER TABLE t DROP COLUMN a, DROP COLUMN b",
+            vec![None, None],
+        ),
+        (Mysql, "CREATE OR REPLACE VIEW v AS SELECT 1; SELECT 1", "DROP VIEW v", vec![None, None]),
+        (Postgres, "CREATE TABLE IF NOT EXISTS t (x int); VACUUM", "DROP TABLE t", vec![None, None]),
+    ] {
+        assert_eq!(pairs(dialect, up, down), expected, "{up} / {down}");
+    }
+}
