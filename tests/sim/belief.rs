@@ -10,8 +10,8 @@ pub enum Belief {
     /// Nothing was announced.
     #[default]
     Untouched,
-    /// Announced, and its end is not known.
-    Open(Half),
+    /// Announced, and its end is not known; so many of its statements were in effect before.
+    Open(Half, usize),
     /// Not under way, with so many statements in effect.
     Rests(usize),
     /// In effect as a whole.
@@ -37,18 +37,22 @@ impl Belief {
         use TenantEvent as E;
         let count = |statements: &u32| usize::try_from(*statements).ok();
         Some(match (self, event) {
-            (B::Untouched | B::Rests(_), E::StepStarted { .. }) => B::Open(Half::Act),
-            (B::Open(Half::Act), E::StepSucceeded { .. }) => B::Whole,
-            (B::Open(Half::Act), E::StepFailed { retry: Retry::At(_), .. }) => B::Rests(usize::MAX),
-            (B::Open(Half::Act), E::StepFailed { .. }) => B::Failed(usize::MAX),
+            (B::Untouched, E::StepStarted { .. }) => B::Open(Half::Act, 0),
+            (B::Rests(part), E::StepStarted { .. }) => B::Open(Half::Act, part),
+            (B::Open(Half::Act, _), E::StepSucceeded { .. }) => B::Whole,
+            // A try that says less than is there did not come so far as to look.
+            (B::Open(Half::Act, part), E::StepFailed { retry, in_effect, .. }) => {
+                let part = part.max(count(in_effect)?);
+                if matches!(retry, Retry::At(_)) { B::Rests(part) } else { B::Failed(part) }
+            }
             (B::Untouched, E::StepSkipped { .. }) => B::Gone,
             (B::Whole | B::Rests(_) | B::Failed(_) | B::HalfUndone | B::GoneByHand, E::UndoStarted { .. }) => {
-                B::Open(Half::Undo)
+                B::Open(Half::Undo, 0)
             }
-            (B::Whole, E::UndoSkipped { .. }) | (B::Open(Half::Undo), E::UndoSucceeded { .. }) => B::Gone,
-            (B::Open(Half::Undo), E::UndoFailed { retry: Retry::At(_), .. }) => B::HalfUndone,
-            (B::Open(Half::Undo), E::UndoFailed { .. }) => B::Stuck { half: Half::Undo, torn: false },
-            (B::Open(open), E::StepProbed { half, found, .. }) if open == *half => match (found, half) {
+            (B::Whole, E::UndoSkipped { .. }) | (B::Open(Half::Undo, _), E::UndoSucceeded { .. }) => B::Gone,
+            (B::Open(Half::Undo, _), E::UndoFailed { retry: Retry::At(_), .. }) => B::HalfUndone,
+            (B::Open(Half::Undo, _), E::UndoFailed { .. }) => B::Stuck { half: Half::Undo, torn: false },
+            (B::Open(open, _), E::StepProbed { half, found, .. }) if open == *half => match (found, half) {
                 (Found::Applied, Half::Act) => B::Whole,
                 (Found::Applied, Half::Undo) => B::Gone,
                 (Found::NotApplied, Half::Act) => B::Rests(0),
@@ -60,7 +64,7 @@ impl Belief {
                 }
             },
             (B::Stuck { half, .. }, E::TenantResolved { resolution, .. }) => match (resolution, half) {
-                (Resolution::Retry, half) => B::Open(half),
+                (Resolution::Retry, half) => B::Open(half, 0),
                 (Resolution::Applied, Half::Act) => B::Whole,
                 (Resolution::Applied, Half::Undo) => B::Left,
                 (Resolution::Undone, Half::Act) => B::Failed(0),
@@ -70,23 +74,20 @@ impl Belief {
         })
     }
 
-    /// Whether so many of its statements may be in effect. A failed try says how many it left only where it came so far as to look.
+    /// Whether so many of its statements may be in effect.
     pub fn holds(self, done: usize, all: usize) -> bool {
         match self {
             Belief::Untouched | Belief::Gone | Belief::GoneByHand => done == 0,
-            Belief::Rests(usize::MAX) | Belief::Failed(usize::MAX) => done < all,
             Belief::Rests(part) | Belief::Failed(part) => done == part,
-            Belief::Whole => done == all,
-            Belief::HalfUndone => true,
-            Belief::Left => done > 0,
-            Belief::Open(_) | Belief::Stuck { .. } => true,
+            Belief::Whole | Belief::Left => done == all,
+                        Belief::HalfUndone | Belief::Open(..) | Belief::Stuck { .. } => true,
         }
     }
 
     /// P1: whether its statements may take effect. One whose end could not be found out may still come to it.
     pub fn may_take_effect(self, of: Half) -> bool {
         match self {
-            Belief::Open(half) | Belief::Stuck { half, .. } => half == of,
+            Belief::Open(half, _) | Belief::Stuck { half, .. } => half == of,
             _ => false,
         }
     }

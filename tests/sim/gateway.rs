@@ -63,11 +63,6 @@ impl Site<'_> {
         }
     }
 
-    /// Whether something of a step is there.
-    pub fn is_left(&self, stuck: &Stuck) -> bool {
-        self.oracle.is_left(self.tenant, stuck)
-    }
-
     /// Takes back by hand what is there of a step.
     pub fn take_back(&mut self, stuck: &Stuck) {
         for change in self.oracle.take_back(self.tenant, stuck) {

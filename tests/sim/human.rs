@@ -116,11 +116,11 @@ fn by_hand(world: &World, process: &Process, tenant: &TenantId, stuck: &Stuck) -
         let mended = site.db.mend();
         Some(match (drawn, stuck.half) {
             (0, _) if !stuck.torn && (mended || stuck.half == Half::Act) => Resolution::Retry,
-            (1, Half::Act) => {
+            // Of an act in doubt, and of an undo that failed half-way: it is in effect as a whole, and is to stay.
+            (1, _) => {
                 site.complete(stuck);
                 Resolution::Applied
             }
-            (1, Half::Undo) if site.is_left(stuck) => Resolution::Applied,
             _ => {
                 site.take_back(stuck);
                 Resolution::Undone

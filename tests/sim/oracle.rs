@@ -369,12 +369,6 @@ impl Oracle {
         missing
     }
 
-    /// Whether something of a step is there.
-    pub fn is_left(&self, tenant: &TenantId, stuck: &Stuck) -> bool {
-        let stream = self.deploys.get(&stuck.deploy).and_then(|deploy| deploy.streams.get(tenant));
-        stream.is_some_and(|stream| stream.changes.iter().any(|change| change.key.1 == stuck.step))
-    }
-
     /// By hand: the changes of a step that are to be taken back.
     pub fn take_back(&mut self, tenant: &TenantId, stuck: &Stuck) -> Vec<Change> {
         self.by_hand.insert(tenant.clone());

@@ -85,7 +85,8 @@ pub struct Scenario {
     pub cuts: Cuts,
 }
 
-const NAMES: [&str; 5] = ["acme", "bolt", "crow", "dune", "echo"];
+/// What tenants are called.
+pub const NAMES: [&str; 5] = ["acme", "bolt", "crow", "dune", "echo"];
 
 impl Scenario {
     pub fn draw(seed: u64, cuts: &Cuts) -> Self {

@@ -10,10 +10,10 @@ use windlass::saga::event::Half;
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::tenant::{
     Applied, Begun, CheckOutcome, Effect, FenceState, InForce, LedgerKey, LedgerRow, Mend, Mended, Opening, Outcome,
-    Print, Probe, Session, SessionError, State, Stepwise, Unit, Written,
+    Outcomes, Print, Probe, Session, SessionError, State, Stepwise, Unit, Written,
 };
 
-use crate::database::{Change, Database, Refused, key_of};
+use crate::database::{Change, Database, Key, Refused, key_of};
 use crate::gateway::{Kind, Message, Opened, SimGateway, Site, in_force};
 
 /// The session.
@@ -24,12 +24,15 @@ pub struct Link {
     fence: FenceState,
     ledger: Vec<LedgerRow>,
     in_force: Vec<InForce>,
+    /// What the last intent was written for: the statement that is sent next belongs to it, and does not say so itself.
+    intended: Option<Key>,
 }
 
 impl Link {
     pub fn new(gateway: SimGateway, opening: Opening, opened: Opened) -> Self {
         let Opened { session, fence, ledger } = opened;
-        let mut link = Self { gateway, opening, session, fence, ledger: Vec::new(), in_force: Vec::new() };
+        let (own, in_force) = (Vec::new(), Vec::new());
+        let mut link = Self { gateway, opening, session, fence, ledger: own, in_force, intended: None };
         ledger.into_iter().for_each(|row| link.learn(row));
         link
     }
@@ -222,6 +225,7 @@ impl Stepwise for Link {
 
     async fn intend(&mut self, key: &LedgerKey, number: u32, before: &str) -> Result<Written, SessionError> {
         let (of, epoch) = (key_of(key), self.opening.epoch);
+        self.intended = Some(of.clone());
         let row = Begun { number, state: State::Intent, before: before.to_owned(), after: String::new(), epoch };
         let intend = move |site: &mut Site<'_>, _| {
             if site.db.strides.contains_key(&(of.clone(), number)) {
@@ -234,11 +238,9 @@ impl Stepwise for Link {
     }
 
     async fn run_alone(&mut self, _half: Half, statement: &str) -> Result<(), SessionError> {
-        let (text, epoch) = (statement.to_owned(), self.opening.epoch);
-        // The statement knows neither fence nor key: that of the intent is what it belongs to.
+        let text = statement.to_owned();
+        let (deploy, step, half) = self.intended.clone().expect("an intent comes first");
         let alone = move |site: &mut Site<'_>, _| {
-            let intent = site.db.strides.iter().find(|(_, row)| row.state == State::Intent && row.epoch == epoch);
-            let (deploy, step, half) = intent.map(|((key, _), _)| key.clone()).expect("an intent comes first");
             let key = LedgerKey { deploy, step, half };
             let changes = run(site, &key, std::slice::from_ref(&text))?;
             changes.into_iter().for_each(|change| site.changed(change));
@@ -293,20 +295,19 @@ impl Stepwise for Link {
         Ok(())
     }
 
-    async fn finish(&mut self, unit: &Unit, last: Option<(u32, &str)>) -> Result<Applied, SessionError> {
+    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
         if let Some(before) = self.standing(unit)? {
             return Ok(before);
         }
         let (row, fence) = (self.row(unit), unit.fence);
-        let last = last.map(|(number, after)| (number, after.to_owned()));
         let what = format!("finish {} {:?}", unit.key.step, unit.key.half);
         let finish = move |site: &mut Site<'_>, _| {
             let of = key_of(&row.key);
             let put = put(site, row)?;
-            if let Some((number, after)) = last
-                && let Some(stride) = site.db.strides.get_mut(&(of, number))
-            {
-                (stride.state, stride.after) = (State::Done, after);
+            if outcomes == Outcomes::Due {
+                for (_, stride) in site.db.strides.iter_mut().filter(|((key, _), _)| *key == of) {
+                    stride.state = State::Done;
+                }
             }
             if let Some(mark) = &mut site.db.fence {
                 mark.state = fence;

@@ -3,29 +3,36 @@
 use std::fmt::Write as _;
 
 use crate::run::{Run, simulate};
-use crate::scenario::{Cuts, Scenario};
-use crate::world::Telling;
+use crate::scenario::{Cuts, NAMES, Scenario};
+use crate::world::{Broken, Telling};
 
 /// Runs that looking for a smaller history may cost.
 const RUNS_MAX: u32 = 400;
 
-/// The smallest cut-down scenario found that breaks the same promise.
+/// The smallest cut-down scenario found that breaks the same promise in the same way.
 pub fn shrink(seed: u64) -> (Cuts, Run) {
     let mut best = Cuts::default();
     let mut run = simulate(seed, &best, Telling::Silent);
-    let Some(promise) = run.broken.as_ref().map(|broken| broken.promise) else { return (best, run) };
+    let Some(shape) = run.broken.as_ref().map(shape) else { return (best, run) };
     let mut left = RUNS_MAX;
     loop {
         let smaller = candidates(seed, &best, &run).into_iter().find_map(|cuts| {
             left = left.checked_sub(1)?;
             let run = simulate(seed, &cuts, Telling::Silent);
-            (run.broken.as_ref()?.promise == promise).then_some((cuts, run))
+            (self::shape(run.broken.as_ref()?) == shape).then_some((cuts, run))
         });
         let Some(found) = smaller else { break };
         (best, run) = found;
     }
     let run = simulate(seed, &best, Telling::Kept);
     (best, run)
+}
+
+/// What was broken, without names and numbers: a smaller history that breaks something else says nothing of this one.
+fn shape(broken: &Broken) -> (&'static str, Vec<String>) {
+    let plain = |word: &&str| !NAMES.contains(word) && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let words = broken.what.split([' ', ',', ':', ';']).filter(plain).map(str::to_owned).collect();
+    (broken.promise, words)
 }
 
 /// What may be left out next: the large things first.
