@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::expand::{Change, Expand, frozen, parameters};
 use super::scripts::Part;
-use super::{Afterwards, Seen, StepContext, StepError, StepKind, Trouble, Undoing};
+use super::{Afterwards, Said, Seen, StepContext, StepError, StepKind, Trouble, Undoing};
 use crate::base::{Code, StepId};
 use crate::saga::event::{Evidence, Half};
 use crate::saga::failure::{ErrorClass, Failure};
@@ -159,14 +159,15 @@ impl StepKind for Migrate {
         Job::of(step, Half::Undo, by, cx)?.run(cx).await
     }
 
-    async fn tell(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
-        let mut job = Job::of(step, Half::Act, By::Word, cx)?;
+    async fn tell(&self, step: &PlannedStep, said: Said, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
+        let half = if said == Said::InEffect { Half::Act } else { Half::Undo };
+        let mut job = Job::of(step, half, By::Word, cx)?;
         if fits(&job.unit, cx).is_err() {
             // The ledger says so already.
             return Ok(());
         }
         // Where the act was given up to take a part of it back, and the rest was then done by hand, its key is taken.
-        if cx.session.probe(&job.unit.key) == Probe::Void {
+        if half == Half::Act && cx.session.probe(&job.unit.key) == Probe::Void {
             job.unit.key = cx.key(&step.id, Half::Undo);
         }
         job.run(cx).await.map(drop)

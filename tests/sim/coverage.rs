@@ -29,7 +29,7 @@ pub const ENDS: &[&str] = &[
     "tenant untouched",
     "tenant stuck",
     "tenant abandoned",
-    "tenant taken up again after it had completed",
+    "tenant turned",
     "step tried again",
     "step failed for good",
     "step failed in its middle",
@@ -48,6 +48,13 @@ pub const ENDS: &[&str] = &[
     "an act resolved as undone",
     "an undo resolved as applied",
     "an undo resolved as undone",
+    "a ledger that could not be told",
+    "a deploy asked for twice",
+    "two coordinators append at once",
+    "an append under an epoch that is over",
+    "a start after the turn is refused",
+    "a session under an epoch that is over",
+    "a successor waits for an earlier session",
 ];
 
 /// The faults, of which each has to be injected.
@@ -112,10 +119,16 @@ pub async fn seen(world: &World, deploys: impl Iterator<Item = DeployId>) -> See
         }
         for row in rows {
             let stream = StreamId::tenant(deploy, row.tenant);
+            let mut stuck = None;
             for recorded in world.log.read(&stream).await.unwrap_or_default() {
                 let Event::Tenant(event) = recorded.event else { continue };
-                if let Some(name) = of_tenant(&event) {
+                if let Some(name) = of_tenant(&event).or_else(|| of_word(&event, stuck?)) {
                     *seen.entry(name).or_default() += 1;
+                }
+                match event {
+                    TenantEvent::StepProbed { half, found: Found::Unknown { .. }, .. } => stuck = Some(half),
+                    TenantEvent::UndoFailed { .. } => stuck = Some(Half::Undo),
+                    _ => {}
                 }
             }
         }
@@ -148,6 +161,19 @@ fn of_deploy(event: &DeployEvent, rollback: bool) -> Option<&'static str> {
     })
 }
 
+/// Of a human's word about a step that is stuck in that half.
+const fn of_word(event: &TenantEvent, half: Half) -> Option<&'static str> {
+    let TenantEvent::TenantResolved { resolution, .. } = event else { return None };
+    Some(match (resolution, half) {
+        (Resolution::Retry, Half::Act) => "retry of an act",
+        (Resolution::Retry, Half::Undo) => "retry of an undo",
+        (Resolution::Applied, Half::Act) => "an act resolved as applied",
+        (Resolution::Undone, Half::Act) => "an act resolved as undone",
+        (Resolution::Applied, Half::Undo) => "an undo resolved as applied",
+        (Resolution::Undone, Half::Undo) => "an undo resolved as undone",
+    })
+}
+
 fn of_tenant(event: &TenantEvent) -> Option<&'static str> {
     use windlass::saga::event::TenantOutcome as O;
     Some(match event {
@@ -159,6 +185,7 @@ fn of_tenant(event: &TenantEvent) -> Option<&'static str> {
             O::Abandoned => "tenant abandoned",
             O::Quarantined => "tenant quarantined",
         },
+        TenantEvent::TenantTurned { .. } => "tenant turned",
         TenantEvent::StepFailed { in_effect: 1.., .. } => "step failed in its middle",
         TenantEvent::StepFailed { retry: Retry::At(_), .. } => "step tried again",
         TenantEvent::StepFailed { .. } => "step failed for good",

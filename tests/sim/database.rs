@@ -145,7 +145,7 @@ impl Database {
 
     /// Writes a ledger row; its key is free.
     pub fn write(&mut self, mut row: LedgerRow, at: Timestamp) -> LedgerRow {
-        row.position = self.ledger.len() as u64 + 1;
+        row.position = self.ledger.last().map_or(0, |last| last.position) + 1;
         row.at = at;
         self.ledger.push(row.clone());
         row

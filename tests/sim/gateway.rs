@@ -7,11 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use windlass::base::limits::PREDECESSOR_TIMEOUT;
-use windlass::base::{Code, TenantId, Timestamp};
+use windlass::base::{Code, DeployId, Epoch, StepId, TenantId, Timestamp};
 use windlass::engine::{Gateway, OpenSession};
 use windlass::fleet::Tenant;
+use windlass::release::Migration;
+use windlass::saga::event::Half;
 use windlass::saga::failure::{ErrorClass, Failure};
-use windlass::tenant::{FenceMark, FenceState, InForce, LedgerRow, Opening, Outcome, SessionError, Survey};
+use windlass::tenant::{
+    Effect, FenceMark, FenceState, InForce, LedgerKey, LedgerRow, Opening, Outcome, SessionError, Survey,
+};
 
 use crate::chaos::Chaos;
 use crate::database::{Change, Database};
@@ -69,6 +73,25 @@ impl Site<'_> {
             *self.db.things.entry(change.subject.clone()).or_default() -= change.by;
             self.notes.push(format!("by hand: {} {:+}", change.subject, -change.by));
         }
+    }
+
+    /// Brings a migration's line in the ledger in line with what is there.
+    pub fn write_by_hand(&mut self, deploy: DeployId, migration: &Migration, is_there: bool) {
+        let version = migration.version.as_str();
+        let told = self.db.in_force().iter().any(|row| row.version == version);
+        if told == is_there {
+            return;
+        }
+        let name = migration.label().to_owned();
+        self.notes.push(format!("by hand, in the ledger: {name} is in force: {is_there}"));
+        if !is_there {
+            return self.db.ledger.retain(|row| row.version != version);
+        }
+        let key = LedgerKey { deploy, step: StepId(format!("hand:{name}")), half: Half::Act };
+        let (version, digest, epoch) = (version.to_owned(), migration.digest(), Epoch(0));
+        let row =
+            LedgerRow { position: 0, key, version, name, digest, effect: Effect::Apply, epoch, at: Timestamp(0) };
+        self.db.write(row, self.now);
     }
 
     pub fn note(&mut self, note: String) {
@@ -288,6 +311,9 @@ async fn see_gone(world: &World, tenant: &TenantId, session: u64, opening: &Open
         if !alive {
             return Ok(());
         }
+        if waited.is_zero() {
+            world.met("a successor waits for an earlier session");
+        }
         if waited >= PREDECESSOR_TIMEOUT {
             let (class, code) = (ErrorClass::Transient, Code::PredecessorAlive);
             return Err(SessionError::no_effect(tenant, class, code, "an earlier session is still at work"));
@@ -314,7 +340,11 @@ impl Gateway for SimGateway {
         let id = &tenant.id;
         let (asked, stubborn) = (opening.clone(), self.world.either_way());
         let message = Message { what: "open".to_owned(), tenant: id, session: None, kind: Kind::Row };
-        let session = self.say(message, move |site, _| raise(site, &asked, stubborn)).await?;
+        let raised = self.say(message, move |site, _| raise(site, &asked, stubborn)).await;
+        if raised.as_ref().is_err_and(|error| error.failure.code == Code::TenantFenced) {
+            self.world.met("a session under an epoch that is over");
+        }
+        let session = raised?;
         see_gone(&self.world, id, session, opening).await?;
         let message = Message { what: "ledger".to_owned(), tenant: id, session: Some(session), kind: Kind::Row };
         let read = move |site: &mut Site<'_>, _| {

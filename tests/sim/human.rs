@@ -128,3 +128,19 @@ fn by_hand(world: &World, process: &Process, tenant: &TenantId, stuck: &Stuck) -
         })
     })
 }
+
+/// Reads the reasons of a deploy's end, and writes into the ledgers what they could not be told.
+pub fn tells(world: &World, deploy: DeployId) {
+    let process = Process::human("human");
+    let release = world.scenario.release(world.scenario.migrations.len());
+    let untold = world.inner().oracle.untold(deploy);
+    for tenant in untold {
+        world.met("a ledger that could not be told");
+        at_site(world, &process, &tenant, |site| {
+            for (at, migration) in release.migrations.iter().enumerate() {
+                let is_there = world.scenario.subjects(at).any(|subject| site.db.present().contains(&subject));
+                site.write_by_hand(deploy, migration, is_there);
+            }
+        });
+    }
+}

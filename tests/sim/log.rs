@@ -16,6 +16,7 @@ use windlass::saga::event::{Recorded, StreamId};
 use windlass::saga::summary::Census;
 
 use crate::chaos::{Chaos, Unsure};
+use crate::human;
 use crate::process::Process;
 use crate::world::{Fault, World};
 
@@ -142,12 +143,21 @@ impl Log for SimLog {
                 let stream = append.stream.tenant.as_ref().map_or("deploy", TenantId::as_str);
                 world.tell(&*process, || format!("log, {stream}: {}{verdict}", crate::run::line(event)));
             }
+            match &done {
+                Err(AppendError::Fenced { .. }) => world.met("an append under an epoch that is over"),
+                Err(AppendError::Turned { .. }) => world.met("a start after the turn is refused"),
+                Err(AppendError::Stale { stream, .. }) if stream.tenant.is_none() => {
+                    world.met("two coordinators append at once");
+                }
+                _ => {}
+            }
             if done.is_ok() {
                 let found = {
                     let inner = &mut *world.inner();
                     inner.oracle.appended(&append, &inner.databases)
                 };
                 world.judge(found);
+                human::tells(&world, append.stream.deploy);
             }
             done
         })

@@ -9,7 +9,6 @@ use windlass::saga::event::{
     DeployEvent, DeployOutcome, Direction, Event, Half, StreamId, TenantEvent, TenantOutcome, Trigger,
 };
 use windlass::saga::failure::{ErrorClass, Retry};
-use windlass::tenant::Effect;
 
 use crate::belief::Belief;
 use crate::database::{Change, Database};
@@ -56,6 +55,8 @@ pub struct Oracle {
     migrations: Vec<MigrationDef>,
     deploys: BTreeMap<DeployId, Deploy>,
     by_hand: BTreeSet<TenantId>,
+    /// Tenants whose end says that their ledger could not be told what a human had said of them.
+    untold: BTreeSet<TenantId>,
     retrying: bool,
     pub events: u64,
 }
@@ -67,7 +68,7 @@ fn broken(promise: &'static str, what: String) -> Result<(), Broken> {
 impl Oracle {
     pub fn new(scenario: &Scenario) -> Self {
         let migrations = scenario.migrations.clone();
-        Self { migrations, deploys: BTreeMap::new(), by_hand: BTreeSet::new(), retrying: false, events: 0 }
+        Self { migrations, deploys: BTreeMap::new(), by_hand: BTreeSet::new(), untold: BTreeSet::new(), retrying: false, events: 0 }
     }
 
     /// The things that a migration makes.
@@ -202,6 +203,9 @@ impl Oracle {
             if let Some(what) = tried_in_vain(event) {
                 return broken("retries", format!("{id}: {what}"));
             }
+            if matches!(event, TenantEvent::TenantFinished { reason, .. } if reason.contains("could not be told")) {
+                self.untold.insert(tenant.clone());
+            }
             stream.take(event).map_err(|what| Broken { promise: "P2", what: format!("{id}: {what}") })?;
         }
         if append.lease == LeaseAfter::Release {
@@ -262,32 +266,36 @@ impl Oracle {
         Ok(())
     }
 
-    /// Every tenant's database is what its outcome says.
+    /// Every tenant's database, and its ledger, are what its outcome says.
     pub fn finished(&self, id: DeployId, databases: &BTreeMap<TenantId, Database>) -> Result<(), Broken> {
         let Some(deploy) = self.deploys.get(&id) else { return Ok(()) };
         for (tenant, stream) in &deploy.streams {
-            let (promise, wanted) = match stream.outcome {
-                Some(TenantOutcome::Completed) => ("P3", &deploy.goal[tenant]),
-                Some(TenantOutcome::Unwound | TenantOutcome::Untouched) => ("P4", &stream.before),
-                _ => continue,
+            let Some(said) = stream.outcome else { continue };
+            let present = databases[tenant].present();
+            let wanted = match said {
+                TenantOutcome::Completed => Some(("P3", &deploy.goal[tenant])),
+                TenantOutcome::Unwound | TenantOutcome::Untouched => Some(("P4", &stream.before)),
+                // As a human has left it.
+                _ => None,
             };
-            let db = &databases[tenant];
-            let present = db.present();
-            if present != *wanted {
-                let said = stream.outcome;
+            if let Some((promise, wanted)) = wanted.filter(|(_, wanted)| **wanted != present) {
                 return broken(promise, format!("{tenant} is {said:?}: it has {present:?} and should have {wanted:?}"));
             }
             let told: BTreeSet<String> = (0..self.migrations.len())
-                .filter(|at| db.in_force().iter().any(|row| row.effect == Effect::Apply && row.name == label(*at)))
+                .filter(|at| databases[tenant].in_force().iter().any(|row| row.name == label(*at)))
                 .flat_map(|at| self.subjects(at))
                 .collect();
-            if told != present {
-                let said = stream.outcome;
+            if told != present && !self.untold.contains(tenant) {
                 let what = format!("{tenant} is {said:?}: its ledger tells of {told:?}, and there is {present:?}");
                 return broken("P3", what);
             }
         }
         Ok(())
+    }
+
+    /// Tenants whose ledgers somebody has to write by hand, once.
+    pub fn untold(&mut self, deploy: DeployId) -> BTreeSet<TenantId> {
+        if self.is_finished(deploy) { std::mem::take(&mut self.untold) } else { BTreeSet::new() }
     }
 
     /// P1, P3 and P4 of one committed change, after which there are `count` of its thing.

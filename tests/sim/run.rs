@@ -7,8 +7,9 @@ use std::time::Duration;
 use windlass::audit;
 use windlass::base::Digest;
 use windlass::log::Log as _;
-use windlass::saga::event::{DeployOutcome, Event};
+use windlass::saga::event::Event;
 
+use crate::coverage::{self, Seen};
 use crate::human;
 use crate::scenario::{Cuts, Job, Scenario};
 use crate::worker;
@@ -28,7 +29,8 @@ pub struct Run {
     /// How much time went by in the simulation.
     pub lasted: Duration,
     pub faults: Vec<(usize, Fault, String)>,
-    pub outcomes: Vec<DeployOutcome>,
+    /// What it came past, faults apart.
+    pub seen: Seen,
     pub refused: Option<String>,
     /// Of the bytes of all events of all deploys.
     pub bytes: Digest,
@@ -131,9 +133,8 @@ async fn comes_to_an_end(world: &World, job: Job) -> bool {
 /// When nothing happens any more: the databases, the chains and the seals, and the bytes.
 async fn reads_back(world: &Arc<World>) -> Run {
     let deploys = world.log.deploys(None, usize::MAX).await.unwrap_or_default();
-    let (mut bytes, mut outcomes) = (Vec::new(), Vec::new());
+    let mut bytes = Vec::new();
     for deploy in deploys.iter().rev() {
-        outcomes.extend(deploy.summary.outcome);
         for stream in world.log.raw(deploy.id).await.unwrap_or_default() {
             bytes.extend(stream.events.iter().flat_map(|event| event.body.bytes()));
         }
@@ -153,6 +154,8 @@ async fn reads_back(world: &Arc<World>) -> Run {
         };
         world.judge(found);
     }
+    let mut seen = coverage::seen(world, deploys.iter().map(|of| of.id)).await;
+    seen.extend(world.take_met());
     let history = world.take_history();
     let inner = world.inner();
     Run {
@@ -161,7 +164,7 @@ async fn reads_back(world: &Arc<World>) -> Run {
         calls: inner.calls(),
         lasted: world.clock.elapsed(),
         faults: inner.faults.taken.clone(),
-        outcomes,
+        seen,
         refused: inner.board.refused.clone(),
         bytes: Digest::of(&bytes),
         history,

@@ -171,6 +171,12 @@ name = "one"
         Release::new(None, migrations.collect()).expect("versions differ")
     }
 
+    /// The things that a migration makes.
+    pub fn subjects(&self, migration: usize) -> impl Iterator<Item = String> {
+        let verbs = self.migrations[migration].statements.iter().copied().enumerate();
+        verbs.map(move |(at, verb)| subject(migration, at, verb))
+    }
+
     /// The tenants, as a source would give them.
     pub fn fleet(&self) -> Vec<Tenant> {
         let tenant = |def: &TenantDef| {

@@ -115,7 +115,10 @@ async fn creates(
     let new = prepared.into_new_deploy(id, trigger, actor, process.worker()).expect("a prepared deploy can be created");
     match log.create_deploy(new).await {
         Ok(()) => Some(id),
-        Err(CreateError::FleetBusy { deploy, .. }) => Some(deploy),
+        Err(CreateError::FleetBusy { deploy, .. }) => {
+            world.met("a deploy asked for twice");
+            Some(deploy)
+        }
         Err(error) => {
             world.tell(process, || format!("creates nothing: {error}"));
             None

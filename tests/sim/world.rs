@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use windlass::base::{Clock, DeployId, TenantId, Timestamp};
 use windlass::log::MemoryLog;
 
+use crate::coverage::Seen;
 use crate::database::Database;
 use crate::oracle::Oracle;
 use crate::process::Process;
@@ -115,6 +116,8 @@ pub struct Inner {
     pub databases: BTreeMap<TenantId, Database>,
     history: Option<Vec<String>>,
     broken: Option<Broken>,
+    /// What was come past that the log does not tell of.
+    met: Seen,
     calls: u64,
     pub board: Board,
 }
@@ -179,6 +182,7 @@ impl World {
             databases,
             history: (telling == Telling::Kept).then(Vec::new),
             broken: None,
+            met: Seen::new(),
             calls: 0,
             board: Board::default(),
         };
@@ -200,6 +204,15 @@ impl World {
 
     pub fn take_history(&self) -> Vec<String> {
         self.inner().history.take().unwrap_or_default()
+    }
+
+    /// Notes what the log does not tell of.
+    pub fn met(&self, what: &'static str) {
+        *self.inner().met.entry(what).or_default() += 1;
+    }
+
+    pub fn take_met(&self) -> Seen {
+        std::mem::take(&mut self.inner().met)
     }
 
     /// A promise was broken; the first one counts.

@@ -141,6 +141,44 @@ async fn a_step_that_took_effect_by_a_humans_word_is_undone_with_the_rest() {
     }
 }
 
+/// The simulator found that the ledger kept the migration, so that the next deploy left it out.
+#[tokio::test]
+async fn what_took_effect_in_doubt_and_was_taken_back_by_hand_is_applied_by_the_next_deploy() {
+    // The ledger is told at once; only when it is asked the last time; never.
+    for refused in [0, 1, u32::MAX] {
+        let rig = Rig::new(&["acme"], &[TABLE]);
+        let (answers, opened) = (AtomicU32::new(0), AtomicU32::new(0));
+        rig.on_applied(move |tenant, _| {
+            let failure = Failure::new(ErrorClass::Transient, Code::TenantUnreachable, "gone");
+            let lost = || SessionError { tenant: tenant.clone(), failure, outcome: Outcome::Unknown };
+            (answers.fetch_add(1, Ordering::SeqCst) == 0).then(lost)
+        });
+        // The session that ran it opened; neither look does; and then nobody does who has something to tell.
+        rig.on_open(move |opening| {
+            let tried = opened.fetch_add(1, Ordering::SeqCst);
+            let gone = || SessionError::no_effect(&opening.tenant, ErrorClass::Transient, Code::TenantTimeout, "no");
+            (tried != 0 && tried < refused.saturating_add(3)).then(gone)
+        });
+        let (deploy, ending) = rig.deploy().await;
+        assert_eq!((ending, rig.at(deploy, "acme").await.code), (Ending::Waiting, Some(Code::InDoubt)));
+        rig.sql("acme", "DROP TABLE a").await;
+        let acme = TenantId::new("acme").unwrap();
+        resolve(&*rig.log, deploy, &acme, Resolution::Undone, &word("dropped it")).await.unwrap();
+        assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
+        let events = rig.events(deploy, "acme").await;
+        let Some(TenantEvent::TenantFinished { reason, .. }) = events.last() else { panic!("{events:?}") };
+        if refused == u32::MAX {
+            assert!(reason.contains("could not be told that migrate:0001_m was undone"), "{reason}");
+            continue;
+        }
+        assert!(!reason.contains("told that"), "{reason}");
+        let (_, ending) = rig.deploy().await;
+        assert_eq!(ending, Ending::Finished(DeployOutcome::Completed));
+        let there = rig.sql("acme", "SELECT name FROM sqlite_schema WHERE name = 'a'").await;
+        assert_eq!(there, ["a"]);
+    }
+}
+
 #[tokio::test]
 async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
     let mut rig = Rig::new(&["acme", "bolt"], &[TABLE]);

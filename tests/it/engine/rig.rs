@@ -35,6 +35,8 @@ pub struct Tampered {
     real: RealGateway,
     pub on_apply: Mutex<Option<Arc<OnApply>>>,
     pub on_open: Mutex<Option<Arc<OnOpen>>>,
+    /// Decides what is heard of a unit that the real session has run.
+    pub on_applied: Mutex<Option<Arc<OnApply>>>,
 }
 
 #[async_trait]
@@ -50,7 +52,8 @@ impl Gateway for Tampered {
         }
         let open = self.real.open(tenant, opening).await?;
         let on_apply = self.on_apply.lock().unwrap().clone();
-        let session = Box::new(Watched { tenant: tenant.id.clone(), real: open.session, on_apply });
+        let on_applied = self.on_applied.lock().unwrap().clone();
+        let session = Box::new(Watched { tenant: tenant.id.clone(), real: open.session, on_apply, on_applied });
         Ok(OpenSession { session, permit: open.permit })
     }
 }
@@ -59,6 +62,7 @@ struct Watched {
     tenant: TenantId,
     real: Box<dyn Session>,
     on_apply: Option<Arc<OnApply>>,
+    on_applied: Option<Arc<OnApply>>,
 }
 
 /// As the real session has it.
@@ -135,7 +139,11 @@ impl Session for Watched {
     async fn apply(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
         match self.on_apply.as_ref().and_then(|decide| decide(&self.tenant, unit)) {
             Some(error) => Err(error),
-            None => self.real.apply(unit).await,
+            None => {
+                let applied = self.real.apply(unit).await?;
+                let lost = self.on_applied.as_ref().and_then(|decide| decide(&self.tenant, unit));
+                lost.map_or(Ok(applied), Err)
+            }
         }
     }
 
@@ -191,7 +199,7 @@ impl Rig {
         }
         let resolver = SecretResolver::new(Variables::Process);
         let real = RealGateway::new(resolver, Arc::new(ServerBudgets::new(8, [])));
-        let gateway = Arc::new(Tampered { real, on_apply: Mutex::default(), on_open: Mutex::default() });
+        let gateway = Arc::new(Tampered { real, on_apply: Mutex::default(), on_open: Mutex::default(), on_applied: Mutex::default() });
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock)));
         let rig = Self { dir, log, gateway, workflow: WORKFLOW.to_owned(), names: names.to_vec() };
         for (number, (up, down)) in (1..).zip(migrations) {
@@ -289,6 +297,10 @@ impl Rig {
 
     pub fn on_apply(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
         *self.gateway.on_apply.lock().unwrap() = Some(Arc::new(decide));
+    }
+
+    pub fn on_applied(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
+        *self.gateway.on_applied.lock().unwrap() = Some(Arc::new(decide));
     }
 
     pub fn on_open(&self, decide: impl Fn(&Opening) -> Option<SessionError> + Send + Sync + 'static) {
