@@ -140,7 +140,7 @@ impl StepKind for Migrate {
         let in_force = matches!(cx.session.probe(&cx.key(&step.id, Half::Act)), Probe::Applied(_));
         // Also where it then stays: the next deploy goes by the ledger.
         if cx.undoing == Undoing::Believed && !in_force {
-            Job::of(step, Half::Act, By::Word, cx)?.run(cx).await?;
+            self.tell(step, Said::InEffect, cx).await?;
         }
         if cx.undoing == Undoing::Scripted
             && !in_force
@@ -166,9 +166,9 @@ impl StepKind for Migrate {
             // The ledger says so already.
             return Ok(());
         }
-        // Where the act was given up to take a part of it back, and the rest was then done by hand, its key is taken.
-        if half == Half::Act && cx.session.probe(&job.unit.key) == Probe::Void {
-            job.unit.key = cx.key(&step.id, Half::Undo);
+        // What happened before the human came may have taken the key: the act was given up, or it was undone and is in effect again.
+        if cx.session.probe(&job.unit.key) != Probe::NotApplied {
+            job.unit.key = cx.key(&StepId(format!("by hand: {}", step.id)), half);
         }
         job.run(cx).await.map(drop)
     }

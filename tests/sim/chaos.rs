@@ -7,7 +7,7 @@ use windlass::log::Log as _;
 
 use crate::human;
 use crate::process::Process;
-use crate::world::{Fault, World};
+use crate::world::{Fault, Menu, World};
 
 /// What befalls a process, wherever it is.
 const PROCESS: [(u64, Fault); 11] = [
@@ -25,14 +25,19 @@ const PROCESS: [(u64, Fault); 11] = [
 ];
 
 /// What befalls a call to a database.
-const TENANT: [(u64, Fault); 6] = [
+const TENANT: [(u64, Fault); 8] = [
     (3, Fault::Slow(8_000)),
     (2, Fault::Slow(45_000)),
     (6, Fault::Refused),
-    (4, Fault::Lost),
-    (7, Fault::ReplyLost),
-    (2, Fault::Hang),
+    (6, Fault::Lost),
+    (9, Fault::ReplyLost),
+    (3, Fault::Hang),
+    (4, Fault::Down(3_000)),
+    (6, Fault::Down(40_000)),
 ];
+
+/// Calls to a database are fewer than those to the log, and more can become of them.
+const ROUGH_AT_TENANTS: u64 = 2;
 
 /// What befalls a call to the log.
 const LOG: [(u64, Fault); 3] = [(3, Fault::Slow(20_000)), (5, Fault::Refused), (3, Fault::Gone { with_effect: false })];
@@ -57,8 +62,9 @@ impl Chaos {
     pub async fn at_tenant(&self, process: &Arc<Process>, may_tear: bool, place: &str) -> Option<Fault> {
         let mut menu = TENANT.to_vec();
         if may_tear {
-            menu.push((3, Fault::Torn));
+            menu.push((12, Fault::Torn));
         }
+        let menu = Menu { rough: ROUGH_AT_TENANTS, faults: menu };
         self.strike(process, menu, place).await
     }
 
@@ -67,13 +73,13 @@ impl Chaos {
         if unsure == Unsure::Yes {
             menu.extend(LOG_UNSURE);
         }
-        self.strike(process, menu, place).await
+        self.strike(process, Menu { rough: 1, faults: menu }, place).await
     }
 
-    async fn strike(&self, process: &Arc<Process>, mut menu: Vec<(u64, Fault)>, place: &str) -> Option<Fault> {
+    async fn strike(&self, process: &Arc<Process>, mut menu: Menu, place: &str) -> Option<Fault> {
         // A human is not killed.
         if !process.is_human() {
-            menu.extend(PROCESS);
+            menu.faults.extend(PROCESS);
         }
         let fault = self.world.fault(process, &menu, place)?;
         match fault {

@@ -75,6 +75,7 @@ pub const FAULTS: &[&str] = &[
     "hang",
     "log gone, without effect",
     "log gone, with effect",
+    "server down",
     "transaction torn",
 ];
 
@@ -97,6 +98,7 @@ pub const fn of_fault(fault: Fault) -> &'static str {
         Fault::Hang => "hang",
         Fault::Gone { with_effect: false } => "log gone, without effect",
         Fault::Gone { with_effect: true } => "log gone, with effect",
+        Fault::Down(_) => "server down",
         Fault::Torn => "transaction torn",
     }
 }

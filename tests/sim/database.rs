@@ -45,6 +45,8 @@ pub struct Database {
     /// What is there, and how much of it; nothing where it is missing.
     pub things: BTreeMap<String, i64>,
     pub connected: BTreeMap<u64, Connected>,
+    /// Until when the server is down, if it is.
+    pub down_until: Timestamp,
     poison: Vec<(String, i64, Poison)>,
     sessions: u64,
 }
@@ -67,6 +69,7 @@ impl Database {
             strides: BTreeMap::new(),
             things: BTreeMap::new(),
             connected: BTreeMap::new(),
+            down_until: Timestamp(0),
             poison: def.poison.iter().filter_map(refused).collect(),
             sessions: 0,
         }
@@ -89,6 +92,14 @@ impl Database {
     pub fn end_others(&mut self, own: u64, epoch: Epoch) {
         for (_, other) in self.connected.iter_mut().filter(|(id, other)| **id != own && other.epoch <= epoch) {
             other.ended = true;
+        }
+    }
+
+    /// The server dies: what was under way in it is rolled back, and nobody is connected.
+    pub fn goes_down(&mut self, until: Timestamp) {
+        self.down_until = until;
+        for connected in self.connected.values_mut() {
+            (connected.ended, connected.stubborn) = (true, false);
         }
     }
 

@@ -18,7 +18,7 @@ use windlass::tenant::{
 };
 
 use crate::chaos::Chaos;
-use crate::database::{Change, Database};
+use crate::database::{Change, Database, Key};
 use crate::oracle::{Oracle, Stuck};
 use crate::process::Process;
 use crate::session::Link;
@@ -57,6 +57,12 @@ impl Site<'_> {
         if let Err(broken) = self.oracle.changed(self.tenant, &change, count) {
             self.broken.get_or_insert(broken);
         }
+    }
+
+    /// A text has ended its own transaction.
+    pub fn tore(&mut self, key: Key) {
+        self.notes.push(format!("{} {:?} is torn", key.1, key.2));
+        self.oracle.tore(self.tenant, key);
     }
 
     /// Brings by hand what is missing of a step.
@@ -141,6 +147,13 @@ impl SimGateway {
         SessionError { tenant: tenant.clone(), failure, outcome }
     }
 
+    fn goes_down(&self, tenant: &TenantId, lasts: Duration) {
+        at_site(&self.world, &self.process, tenant, |site| {
+            let until = site.now.plus(lasts);
+            site.db.goes_down(until);
+        });
+    }
+
     /// Sends a message, has `work` done with it, and waits for the answer. `work` is done at one moment, or never.
     pub async fn say<T: Send + 'static>(
         &self,
@@ -158,7 +171,12 @@ impl SimGateway {
                 return Err(SessionError { tenant: tenant.clone(), failure, outcome: Outcome::NoEffect });
             }
             Some(Fault::Lost | Fault::Gone { .. }) => return Err(Self::lost(tenant, session)),
+            Some(Fault::Down(ms)) => self.goes_down(tenant, Duration::from_millis(ms)),
             _ => {}
+        }
+        if is_down(&self.world, tenant) {
+            tokio::time::sleep(self.world.pace()).await;
+            return Err(Self::lost(tenant, session));
         }
         let sender = Sender(Arc::default());
         let (answer, answered) = oneshot::channel();
@@ -199,6 +217,12 @@ impl SimGateway {
     }
 }
 
+/// Whether a tenant's server is down at this moment.
+fn is_down(world: &World, tenant: &TenantId) -> bool {
+    let now = windlass::base::Clock::now(&*world.clock);
+    world.inner().databases.get(tenant).is_some_and(|db| db.down_until > now)
+}
+
 /// A message on the server's side.
 struct Handling {
     world: Arc<World>,
@@ -237,6 +261,9 @@ impl Handling {
     }
 
     fn arrives(&self) -> bool {
+        if is_down(&self.world, &self.tenant) {
+            return false;
+        }
         let Some(session) = self.session else { return true };
         let mut inner = self.world.inner();
         let db = inner.databases.get_mut(&self.tenant).expect("a tenant's database");
@@ -251,7 +278,7 @@ impl Handling {
 
     fn may_commit(&self) -> bool {
         let given_up = self.is_given_up();
-        let Some(session) = self.session else { return !given_up };
+        let Some(session) = self.session else { return !given_up && !is_down(&self.world, &self.tenant) };
         let mut inner = self.world.inner();
         let db = inner.databases.get_mut(&self.tenant).expect("a tenant's database");
         let Some(connected) = db.connected.get_mut(&session) else { return false };

@@ -103,11 +103,13 @@ async fn settle(
     });
 }
 
-/// Looks at the database, brings it where it is to be, and says what is so now. None while somebody is still at work there.
+/// Looks at the database, brings it where it is to be, and says what is so now. None while somebody is still at work there, or the
+/// server is down.
 fn by_hand(world: &World, process: &Process, tenant: &TenantId, stuck: &Stuck) -> Option<Resolution> {
     let drawn = world.inner().chance.below(3);
     at_site(world, process, tenant, |site| {
-        if site.db.connected.values().any(|session| session.busy > 0) {
+        let at_work = site.db.connected.values().any(|session| session.busy > 0);
+        if at_work || site.db.down_until > site.now {
             return None;
         }
         for session in site.db.connected.values_mut() {

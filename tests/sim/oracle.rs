@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windlass::base::{DeployId, Epoch, StepId, TenantId, Timestamp, WorkerId};
+use windlass::base::{Code, DeployId, Epoch, StepId, TenantId, Timestamp, WorkerId};
 use windlass::log::{Append, LeaseAfter, NewDeploy};
 use windlass::saga::event::{
-    DeployEvent, DeployOutcome, Direction, Event, Half, StreamId, TenantEvent, TenantOutcome, Trigger,
+    DeployEvent, DeployOutcome, Direction, Event, Found, Half, StreamId, TenantEvent, TenantOutcome, Trigger,
 };
 use windlass::saga::failure::{ErrorClass, Retry};
 
 use crate::belief::Belief;
-use crate::database::{Change, Database};
+use crate::database::{Change, Database, Key};
 use crate::scenario::{MigrationDef, Scenario, label, subject};
 use crate::world::Broken;
 
@@ -51,12 +51,17 @@ struct Deploy {
 }
 
 /// The oracle.
+#[derive(Default)]
 pub struct Oracle {
     migrations: Vec<MigrationDef>,
     deploys: BTreeMap<DeployId, Deploy>,
     by_hand: BTreeSet<TenantId>,
     /// Tenants whose end says that their ledger could not be told what a human had said of them.
     untold: BTreeSet<TenantId>,
+    /// Transactions that their own text ended, and nobody has recorded it yet.
+    torn: BTreeSet<(TenantId, Key)>,
+    /// One of these was never heard of: nothing in log or database tells of it, and nothing more can be said of this world.
+    pub is_beyond_evidence: bool,
     retrying: bool,
     pub events: u64,
 }
@@ -68,7 +73,7 @@ fn broken(promise: &'static str, what: String) -> Result<(), Broken> {
 impl Oracle {
     pub fn new(scenario: &Scenario) -> Self {
         let migrations = scenario.migrations.clone();
-        Self { migrations, deploys: BTreeMap::new(), by_hand: BTreeSet::new(), untold: BTreeSet::new(), retrying: false, events: 0 }
+        Self { migrations, ..Self::default() }
     }
 
     /// The things that a migration makes.
@@ -171,6 +176,28 @@ impl Oracle {
         }
     }
 
+    /// A text has ended its own transaction.
+    pub fn tore(&mut self, tenant: &TenantId, key: Key) {
+        self.torn.insert((tenant.clone(), key));
+    }
+
+    /// Whether what is recorded of a torn step is that it was torn.
+    fn hears(&mut self, id: &StreamId, tenant: &TenantId, event: &TenantEvent) {
+        let (step, half) = match event {
+            TenantEvent::StepProbed { step, half, found } => {
+                let torn = matches!(found, Found::Unknown { failure, .. } if failure.code == Code::TransactionBroken);
+                if torn {
+                    self.torn.remove(&(tenant.clone(), (id.deploy, step.clone(), *half)));
+                }
+                (step, *half)
+            }
+            TenantEvent::StepSucceeded { step, .. } | TenantEvent::StepFailed { step, .. } => (step, Half::Act),
+            TenantEvent::UndoSucceeded { step, .. } | TenantEvent::UndoFailed { step, .. } => (step, Half::Undo),
+            _ => return,
+        };
+        self.is_beyond_evidence |= self.torn.contains(&(tenant.clone(), (id.deploy, step.clone(), half)));
+    }
+
     /// Events are durable: P2, P5, P6 and P7 over them, and what they say against what is in the database.
     pub fn appended(&mut self, append: &Append, databases: &BTreeMap<TenantId, Database>) -> Result<(), Broken> {
         self.events += append.events.len() as u64;
@@ -197,14 +224,19 @@ impl Oracle {
         stream.seq += append.events.len() as u64;
         for event in &append.events {
             let Event::Tenant(event) = event else { continue };
+            self.hears(id, tenant, event);
+            if matches!(event, TenantEvent::TenantFinished { reason, .. } if reason.contains("could not be told")) {
+                self.untold.insert(tenant.clone());
+            }
+        }
+        let Some(stream) = self.stream(id) else { return Ok(()) };
+        for event in &append.events {
+            let Event::Tenant(event) = event else { continue };
             if turned && event.is_forward_start() {
                 return broken("P5", format!("{id}: a step started after the turn: {event:?}"));
             }
             if let Some(what) = tried_in_vain(event) {
                 return broken("retries", format!("{id}: {what}"));
-            }
-            if matches!(event, TenantEvent::TenantFinished { reason, .. } if reason.contains("could not be told")) {
-                self.untold.insert(tenant.clone());
             }
             stream.take(event).map_err(|what| Broken { promise: "P2", what: format!("{id}: {what}") })?;
         }

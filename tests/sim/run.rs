@@ -105,7 +105,7 @@ async fn comes_to_an_end(world: &World, job: Job) -> bool {
     let (deploys, _) = world.inner().board.before;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if world.broken().is_some() {
+        if world.is_over() {
             return false;
         }
         let refused = world.inner().board.refused.clone();
@@ -153,6 +153,9 @@ async fn reads_back(world: &Arc<World>) -> Run {
             if inner.oracle.is_finished(last.id) { inner.oracle.finished(last.id, &inner.databases) } else { Ok(()) }
         };
         world.judge(found);
+    }
+    if world.inner().oracle.is_beyond_evidence {
+        world.met("a torn transaction that nobody heard of");
     }
     let mut seen = coverage::seen(world, deploys.iter().map(|of| of.id)).await;
     seen.extend(world.take_met());

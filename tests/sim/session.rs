@@ -154,6 +154,7 @@ impl Session for Link {
                 let mut changes = run(site, &row.key, &statements)?;
                 if tears {
                     changes.truncate(statements.len() - 1);
+                    site.tore(key_of(&row.key));
                     changes.into_iter().for_each(|change| site.changed(change));
                     let said = "it holds a COMMIT of its own";
                     let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, said);

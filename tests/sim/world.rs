@@ -77,8 +77,18 @@ pub enum Fault {
     Hang,
     /// The log is not there: it is not done, and whoever asks gives up. With the effect: it is done all the same.
     Gone { with_effect: bool },
+    /// The server goes down, with whatever was under way in it, and is back after so many milliseconds.
+    Down(u64),
     /// The text ended its own transaction: a part of it stays, without a ledger row.
     Torn,
+}
+
+/// What may go wrong at a call.
+pub struct Menu {
+    /// How much likelier than at others it is that something does.
+    pub rough: u64,
+    /// By how likely each is.
+    pub faults: Vec<(u64, Fault)>,
 }
 
 /// What goes wrong, and when.
@@ -92,8 +102,8 @@ pub struct Faults {
 
 impl Faults {
     /// Perhaps one of these. What is drawn does not depend on what has been cut off, up to the first that was.
-    fn draw(&mut self, menu: &[(u64, Fault)], cut: &dyn Fn(usize) -> bool) -> Option<(usize, Fault)> {
-        if self.seen >= self.max || self.rng.below(1000) >= self.roughness {
+    fn draw(&mut self, Menu { rough, faults: menu }: &Menu, cut: &dyn Fn(usize) -> bool) -> Option<(usize, Fault)> {
+        if self.seen >= self.max || self.rng.below(1000) >= self.roughness * rough {
             return None;
         }
         let mut left = self.rng.below(menu.iter().map(|(weight, _)| weight).sum());
@@ -217,6 +227,9 @@ impl World {
 
     /// A promise was broken; the first one counts.
     pub fn broke(&self, promise: &'static str, what: String) {
+        if self.inner().oracle.is_beyond_evidence {
+            return;
+        }
         self.tell(&"ORACLE", || format!("{promise} is broken: {what}"));
         self.inner().broken.get_or_insert(Broken { promise, what });
     }
@@ -228,9 +241,15 @@ impl World {
         }
     }
 
+    /// Whether nothing more is to be seen here.
+    pub fn is_over(&self) -> bool {
+        let inner = self.inner();
+        inner.broken.is_some() || inner.oracle.is_beyond_evidence
+    }
+
     /// Lets nothing more happen once a promise is broken.
     pub async fn goes_on(&self) {
-        if self.broken().is_some() {
+        if self.is_over() {
             std::future::pending::<()>().await;
         }
     }
@@ -240,7 +259,7 @@ impl World {
     }
 
     /// Counts a call, and draws what goes wrong with it.
-    pub fn fault(&self, process: &Process, menu: &[(u64, Fault)], place: &str) -> Option<Fault> {
+    pub fn fault(&self, process: &Process, menu: &Menu, place: &str) -> Option<Fault> {
         let drawn = {
             let mut inner = self.inner();
             inner.calls += 1;

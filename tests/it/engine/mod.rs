@@ -3,7 +3,8 @@
 mod process;
 mod rig;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rig::{Rig, word};
 
@@ -177,6 +178,42 @@ async fn what_took_effect_in_doubt_and_was_taken_back_by_hand_is_applied_by_the_
         let there = rig.sql("acme", "SELECT name FROM sqlite_schema WHERE name = 'a'").await;
         assert_eq!(there, ["a"]);
     }
+}
+
+/// The simulator found that the ledger kept the undo, so that the next deploy would have applied the migration again.
+#[tokio::test]
+async fn what_was_undone_in_doubt_and_brought_back_by_hand_is_left_out_by_the_next_deploy() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[TABLE]);
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    let (undone, mended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (seen, healed) = (Arc::clone(&undone), Arc::clone(&mended));
+    rig.on_apply(move |tenant, _| {
+        let error = || SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no");
+        (tenant.as_str() == "bolt" && !healed.load(Ordering::SeqCst)).then(error)
+    });
+    rig.on_applied(move |tenant, unit| {
+        let failure = Failure::new(ErrorClass::Transient, Code::TenantUnreachable, "gone");
+        let lost = || SessionError { tenant: tenant.clone(), failure, outcome: Outcome::Unknown };
+        (unit.key.half == Half::Undo && !seen.swap(true, Ordering::SeqCst)).then(lost)
+    });
+    let healed = Arc::clone(&mended);
+    rig.on_open(move |opening| {
+        let gone = || SessionError::no_effect(&opening.tenant, ErrorClass::Transient, Code::TenantTimeout, "no");
+        (undone.load(Ordering::SeqCst) && !healed.load(Ordering::SeqCst)).then(gone)
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!((ending, rig.at(deploy, "acme").await.code), (Ending::Waiting, Some(Code::InDoubt)));
+    mended.store(true, Ordering::SeqCst);
+    rig.sql("acme", "CREATE TABLE a (id int)").await;
+    let acme = TenantId::new("acme").unwrap();
+    resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it is there again")).await.unwrap();
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Finished(DeployOutcome::Completed));
+    let started = |event: &TenantEvent| matches!(event, TenantEvent::StepStarted { step, .. } if step.as_str().contains("0001"));
+    assert!(!rig.events(deploy, "acme").await.iter().any(started));
 }
 
 #[tokio::test]
