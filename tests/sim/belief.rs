@@ -45,11 +45,12 @@ impl Belief {
                 let part = part.max(count(in_effect)?);
                 if matches!(retry, Retry::At(_)) { B::Rests(part) } else { B::Failed(part) }
             }
-            (B::Untouched, E::StepSkipped { .. }) => B::Gone,
             (B::Whole | B::Rests(_) | B::Failed(_) | B::HalfUndone | B::GoneByHand, E::UndoStarted { .. }) => {
                 B::Open(Half::Undo, 0)
             }
-            (B::Whole, E::UndoSkipped { .. }) | (B::Open(Half::Undo, _), E::UndoSucceeded { .. }) => B::Gone,
+            (B::Untouched, E::StepSkipped { .. })
+            | (B::Whole, E::UndoSkipped { .. })
+            | (B::Open(Half::Undo, _), E::UndoSucceeded { .. }) => B::Gone,
             (B::Open(Half::Undo, _), E::UndoFailed { retry: Retry::At(_), .. }) => B::HalfUndone,
             (B::Open(Half::Undo, _), E::UndoFailed { .. }) => B::Stuck { half: Half::Undo, torn: false },
             (B::Open(open, _), E::StepProbed { half, found, .. }) if open == *half => match (found, half) {
@@ -80,7 +81,7 @@ impl Belief {
             Belief::Untouched | Belief::Gone | Belief::GoneByHand => done == 0,
             Belief::Rests(part) | Belief::Failed(part) => done == part,
             Belief::Whole | Belief::Left => done == all,
-                        Belief::HalfUndone | Belief::Open(..) | Belief::Stuck { .. } => true,
+            Belief::HalfUndone | Belief::Open(..) | Belief::Stuck { .. } => true,
         }
     }
 

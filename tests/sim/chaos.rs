@@ -85,7 +85,7 @@ impl Chaos {
         match fault {
             Fault::CrashBefore => {
                 process.kill();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Fault::Pause(ms) => {
                 process.pause(ms);

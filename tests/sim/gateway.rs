@@ -48,13 +48,13 @@ pub struct Site<'a> {
 
 impl Site<'_> {
     /// A change that has been committed.
-    pub fn changed(&mut self, change: Change) {
+    pub fn changed(&mut self, change: &Change) {
         let count = self.db.things.entry(change.subject.clone()).or_default();
         *count += change.by;
         let count = *count;
         self.notes
             .push(format!("{} {:+} (now {count}), {} {:?}", change.subject, change.by, change.key.1, change.key.2));
-        if let Err(broken) = self.oracle.changed(self.tenant, &change, count) {
+        if let Err(broken) = self.oracle.changed(self.tenant, change, count) {
             self.broken.get_or_insert(broken);
         }
     }
@@ -95,8 +95,7 @@ impl Site<'_> {
         }
         let key = LedgerKey { deploy, step: StepId(format!("hand:{name}")), half: Half::Act };
         let (version, digest, epoch) = (version.to_owned(), migration.digest(), Epoch(0));
-        let row =
-            LedgerRow { position: 0, key, version, name, digest, effect: Effect::Apply, epoch, at: Timestamp(0) };
+        let row = LedgerRow { position: 0, key, version, name, digest, effect: Effect::Apply, epoch, at: Timestamp(0) };
         self.db.write(row, self.now);
     }
 

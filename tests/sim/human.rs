@@ -91,11 +91,11 @@ async fn settle(
         }
     };
     let log = SimLog::of(world, process);
-    let word = word(process, "looked at it");
+    let ours = word(process, "looked at it");
     let said = if resolution == Resolution::Retry {
-        retry(&*log, deploy, Some(tenant), &word).await
+        retry(&*log, deploy, Some(tenant), &ours).await
     } else {
-        resolve(&*log, deploy, tenant, resolution, &word).await
+        resolve(&*log, deploy, tenant, resolution, &ours).await
     };
     world.tell(&**process, || {
         let said = said.map_or_else(|error| error.to_string(), |_| "said".to_owned());

@@ -1,5 +1,6 @@
 //! The simulator: the real engine over a simulated log, simulated tenants, a simulated clock and network, in one thread. A seed decides
 //! everything, so a seed that fails does so every time. See `docs/reliability-simulator.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod belief;
 mod chaos;
@@ -37,7 +38,10 @@ const COMPARED: std::ops::RangeInclusive<u64> = 1..=40;
 
 /// Seeds that once found something, each with what it found.
 const REGRESSIONS: &[(u64, &str)] = &[
-    (357, "an act in doubt, taken back by hand and resolved as undone: the ledger kept it, and the next deploy left it out"),
+    (
+        357,
+        "an act in doubt, taken back by hand and resolved as undone: the ledger kept it, and the next deploy left it out",
+    ),
     (1663, "the same with one worker in the way of another"),
 ];
 

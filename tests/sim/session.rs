@@ -155,12 +155,12 @@ impl Session for Link {
                 if tears {
                     changes.truncate(statements.len() - 1);
                     site.tore(key_of(&row.key));
-                    changes.into_iter().for_each(|change| site.changed(change));
+                    changes.iter().for_each(|change| site.changed(change));
                     let said = "it holds a COMMIT of its own";
                     let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, said);
                     return Err(SessionError { outcome: Outcome::Torn, ..site.refused(failure) });
                 }
-                changes.into_iter().for_each(|change| site.changed(change));
+                changes.iter().for_each(|change| site.changed(change));
                 if let Some(mark) = &mut site.db.fence {
                     mark.state = fence;
                 }
@@ -244,7 +244,7 @@ impl Stepwise for Link {
         let alone = move |site: &mut Site<'_>, _| {
             let key = LedgerKey { deploy, step, half };
             let changes = run(site, &key, std::slice::from_ref(&text))?;
-            changes.into_iter().for_each(|change| site.changed(change));
+            changes.iter().for_each(|change| site.changed(change));
             Ok(())
         };
         self.say(format!("run {statement}"), Kind::Statement, alone).await
@@ -284,7 +284,7 @@ impl Stepwise for Link {
                 return Ok(Written::Before);
             }
             let changes = run(site, &key, &statements)?;
-            changes.into_iter().for_each(|change| site.changed(change));
+            changes.iter().for_each(|change| site.changed(change));
             let row = Begun { number, state: State::Done, before: String::new(), after: String::new(), epoch };
             site.db.strides.insert((of, number), row);
             Ok(Written::Now)

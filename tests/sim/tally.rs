@@ -137,7 +137,9 @@ fn watched(seed: u64) -> Run {
         scope.spawn(move || {
             // The other end is dropped at the end, also by a panic.
             if over.recv_timeout(SEED_MAX) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("seed {seed} has not come back after {SEED_MAX:?}: it goes round without asking log or tenant");
+                eprintln!(
+                    "seed {seed} has not come back after {SEED_MAX:?}: it goes round without asking log or tenant"
+                );
                 std::process::abort();
             }
         });

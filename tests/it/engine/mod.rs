@@ -212,7 +212,8 @@ async fn what_was_undone_in_doubt_and_brought_back_by_hand_is_left_out_by_the_ne
     assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
     let (deploy, ending) = rig.deploy().await;
     assert_eq!(ending, Ending::Finished(DeployOutcome::Completed));
-    let started = |event: &TenantEvent| matches!(event, TenantEvent::StepStarted { step, .. } if step.as_str().contains("0001"));
+    let started =
+        |event: &TenantEvent| matches!(event, TenantEvent::StepStarted { step, .. } if step.as_str().contains("0001"));
     assert!(!rig.events(deploy, "acme").await.iter().any(started));
 }
 

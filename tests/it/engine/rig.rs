@@ -199,7 +199,12 @@ impl Rig {
         }
         let resolver = SecretResolver::new(Variables::Process);
         let real = RealGateway::new(resolver, Arc::new(ServerBudgets::new(8, [])));
-        let gateway = Arc::new(Tampered { real, on_apply: Mutex::default(), on_open: Mutex::default(), on_applied: Mutex::default() });
+        let gateway = Arc::new(Tampered {
+            real,
+            on_apply: Mutex::default(),
+            on_open: Mutex::default(),
+            on_applied: Mutex::default(),
+        });
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock)));
         let rig = Self { dir, log, gateway, workflow: WORKFLOW.to_owned(), names: names.to_vec() };
         for (number, (up, down)) in (1..).zip(migrations) {
