@@ -49,6 +49,8 @@ const LOG_UNSURE: [(u64, Fault); 2] = [(6, Fault::ReplyLost), (4, Fault::Gone { 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsure {
     Yes,
+    /// Only if the log is not there any more. Of one that was busy, its writer knows that the group was not committed.
+    IfGone,
     No,
 }
 
@@ -70,8 +72,10 @@ impl Chaos {
 
     pub async fn at_log(&self, process: &Arc<Process>, unsure: Unsure, place: &str) -> Option<Fault> {
         let mut menu = LOG.to_vec();
-        if unsure == Unsure::Yes {
-            menu.extend(LOG_UNSURE);
+        match unsure {
+            Unsure::Yes => menu.extend(LOG_UNSURE),
+            Unsure::IfGone => menu.push((4, Fault::Gone { with_effect: true })),
+            Unsure::No => {}
         }
         self.strike(process, Menu { rough: 1, faults: menu }, place).await
     }

@@ -172,7 +172,7 @@ impl Log for SimLog {
         lease: Duration,
     ) -> Result<Claims, LogError> {
         let worker = worker.clone();
-        self.ask("claim", Unsure::No, move |world| async move {
+        self.ask("claim", Unsure::IfGone, move |world| async move {
             let claims = world.log.claim(deploy, &worker, limit, lease).await?;
             for claim in &claims.tenants {
                 claimed(&world, claim, &worker, lease);
@@ -189,7 +189,7 @@ impl Log for SimLog {
         lease: Duration,
     ) -> Result<Option<Claim>, LogError> {
         let (stream, worker) = (stream.clone(), worker.clone());
-        self.ask("claim_one", Unsure::No, move |world| async move {
+        self.ask("claim_one", Unsure::IfGone, move |world| async move {
             let claim = world.log.claim_one(&stream, &worker, lease).await?;
             if let Some(claim) = &claim {
                 claimed(&world, claim, &worker, lease);
@@ -212,7 +212,7 @@ impl Log for SimLog {
             return Ok(held.clone());
         }
         let (worker, held) = (worker.clone(), held.clone());
-        self.ask("heartbeat", Unsure::No, move |world| async move {
+        self.ask("heartbeat", Unsure::IfGone, move |world| async move {
             let ours = world.log.heartbeat(deploy, &worker, &held, lease).await?;
             let until = world.clock.now().plus(lease);
             world.inner().oracle.prolonged(deploy, &ours, until);
@@ -223,7 +223,7 @@ impl Log for SimLog {
 
     async fn release(&self, stream: &StreamId, epoch: Epoch) -> Result<(), LogError> {
         let stream = stream.clone();
-        self.ask("release", Unsure::No, move |world| async move {
+        self.ask("release", Unsure::IfGone, move |world| async move {
             world.log.release(&stream, epoch).await?;
             world.inner().oracle.released(&stream, epoch);
             Ok(())
@@ -237,7 +237,7 @@ impl Log for SimLog {
 
     async fn expel(&self, deploy: DeployId, worker: &WorkerId) -> Result<u64, LogError> {
         let worker = worker.clone();
-        self.ask("expel", Unsure::No, move |world| async move {
+        self.ask("expel", Unsure::IfGone, move |world| async move {
             let count = world.log.expel(deploy, &worker).await?;
             world.inner().oracle.expelled(deploy, &worker);
             Ok(count)

@@ -110,7 +110,7 @@ impl Oracle {
             streams.insert(tenant.id.clone(), Stream { seq, before, outcome: ended, ..Stream::default() });
         }
         self.events += 1 + new.tenants.iter().map(|tenant| tenant.events.len() as u64).sum::<u64>();
-        let reverts = rolled_back.is_some();
+        let reverts = rolled_back.is_some_and(|of| !of.reverts);
         self.deploys.insert(new.id, Deploy { streams, turned: false, outcome: None, goal, reverts });
     }
 

@@ -82,7 +82,10 @@ async fn live(scenario: Scenario, telling: Telling) -> Run {
     for number in 1..=world.scenario.workers {
         people.spawn_local(worker::works(Arc::clone(&world), number));
     }
-    for job in world.scenario.jobs.clone() {
+    for (number, job) in world.scenario.jobs.clone().into_iter().enumerate() {
+        if number > 0 && world.scenario.mends_between {
+            world.inner().databases.values_mut().for_each(|db| _ = db.mend());
+        }
         let deploys = world.log.deploys(None, usize::MAX).await.unwrap_or_default();
         {
             let board = &mut world.inner().board;

@@ -82,6 +82,10 @@ pub struct Scenario {
     pub roughness: u64,
     /// How many faults there are at most.
     pub faults_max: usize,
+    /// Whether tenants that the log knows are taken at its word before a deploy.
+    pub trusts_log: bool,
+    /// Whether somebody mends the databases between two deploys, so that they refuse nothing for good any more.
+    pub mends_between: bool,
     pub cuts: Cuts,
 }
 
@@ -97,11 +101,16 @@ impl Scenario {
         let tenants: Vec<TenantDef> = NAMES[..of].iter().map(|name| tenant(&mut rng, name, &migrations)).collect();
         let first = usize::try_from(rng.between(1, count as u64)).expect("small");
         let mut jobs = vec![Job::Release(first)];
-        match rng.below(5) {
-            0 | 1 => jobs.push(Job::Release(count)),
-            2 => jobs.push(Job::Rollback),
-            _ => {}
-        }
+        let (all, back) = (Job::Release(count), Job::Rollback);
+        jobs.extend(match rng.below(10) {
+            0 | 1 => vec![all],
+            2 => vec![all, all],
+            3 | 4 => vec![back],
+            5 => vec![back, all],
+            6 => vec![all, back],
+            7 => vec![back, back],
+            _ => vec![],
+        });
         let mut scenario = Self {
             seed,
             tenants,
@@ -113,6 +122,8 @@ impl Scenario {
             statement_ms: rng.pick(&[0, 0, 0, 0, 2_000, 20_000]),
             roughness: rng.pick(&[0, 10, 30, 30, 60, 60, 120]),
             faults_max: usize::try_from(rng.between(1, 14)).expect("small"),
+            trusts_log: rng.one_in(3),
+            mends_between: rng.one_in(2),
             migrations: Vec::new(),
             cuts: cuts.clone(),
         };

@@ -47,7 +47,7 @@ fn candidates(seed: u64, cuts: &Cuts, run: &Run) -> Vec<Cuts> {
         }
     };
     if now.jobs.len() > 1 {
-        with(&|cuts| cuts.jobs_max = Some(1));
+        with(&|cuts| cuts.jobs_max = Some(now.jobs.len() - 1));
     }
     if now.workers > 1 {
         with(&|cuts| cuts.workers_max = Some(now.workers - 1));
@@ -83,10 +83,11 @@ pub fn told(seed: u64) -> String {
         let irreversible = if migration.irreversible { ", irreversible" } else { "" };
         let _ = writeln!(text, "  migration {}: {:?}{irreversible}", at + 1, migration.statements);
     }
-    let Scenario { jobs, workers, concurrency, attempts, wave_size, .. } = &scenario;
+    let Scenario { jobs, workers, concurrency, attempts, wave_size, trusts_log, mends_between, .. } = &scenario;
     let _ = writeln!(
         text,
-        "  jobs {jobs:?}, {workers} workers with {concurrency} drivers each, {attempts} tries, waves of {wave_size:?}"
+        "  jobs {jobs:?}, {workers} workers with {concurrency} drivers each, {attempts} tries, waves of {wave_size:?}, the log \
+         is taken at its word: {trusts_log}, mended between deploys: {mends_between}"
     );
     for (at, fault, place) in &run.faults {
         let _ = writeln!(text, "  fault {at}: {fault:?} at {place}");

@@ -149,7 +149,7 @@ fn request(world: &World, migrations: usize) -> Request {
         workflow_text,
         tenants: world.scenario.fleet(),
         whole_fleet: true,
-        survey: SurveyMode::All,
+        survey: if world.scenario.trusts_log { SurveyMode::Unknown } else { SurveyMode::All },
         out_of_order: OutOfOrder::Refuse,
         disowned: BTreeSet::new(),
         new_databases: BTreeSet::new(),
