@@ -4,15 +4,15 @@
 //! and ruinous for one whose ledger is only not where it is looked for any more: its migrations would run a second time, and an
 //! unwind would undo what earlier deploys brought. The log remembers which of the two it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{EngineError, Refusal};
 use super::prepare::Request;
-use super::standing::{Known, Standing};
+use super::standing::Standing;
 use crate::base::limits::{DEPLOYS_REMEMBERED_MAX, TENANTS_PAGE};
 use crate::base::{Code, DeployId, TenantId};
 use crate::fleet::Tenant;
-use crate::log::{Log, TenantQuery};
+use crate::log::{Log, TenantQuery, TenantRecord};
 use crate::saga::event::{Event, Found, StreamId, TenantEvent};
 use crate::saga::summary::TenantStatus;
 
@@ -20,23 +20,19 @@ const GONE: &str = "earlier deploys have worked here, and neither windlass_fence
                     migrations would be applied again";
 
 /// Refuses the tenants that have neither fence nor ledger although a deploy of this log has worked there.
-///
-/// Only deploys that were `known` to have ended before the tenants were asked count. One that is under way, or was created since, may
-/// have made the tables behind our back: that is no sign of a loss, and the log refuses our deploy for its sake.
 pub(super) async fn refuse_gone<'t>(
     log: &dyn Log,
     request: &Request,
-    known: &Known,
+    records: &BTreeMap<TenantId, TenantRecord>,
     standings: impl Iterator<Item = (&'t Tenant, &'t Standing)>,
 ) -> Result<Vec<Refusal>, EngineError> {
-    let refusal = |tenant| Refusal { tenant, code: Code::LedgerGone, message: GONE.to_owned() };
     let mut gone = Vec::new();
     let mut doubtful = BTreeSet::new();
     let bare = standings.filter(|(_, standing)| {
         standing.in_force.is_empty() && standing.survey.as_ref().is_some_and(|survey| survey.fence.is_none())
     });
     for (Tenant { id, .. }, _) in bare.filter(|(tenant, _)| !request.new_databases.contains(&tenant.id)) {
-        match known.records.get(id) {
+        match records.get(id) {
             // It was on a release, and now it has none of its migrations.
             Some(record) if record.release.is_some() => gone.push(id.clone()),
             // It has been held; whether anything was done there, only its streams say.
@@ -44,12 +40,7 @@ pub(super) async fn refuse_gone<'t>(
             _ => {}
         }
     }
-    let Some(newest) = known.previous.filter(|_| !doubtful.is_empty()) else {
-        return Ok(gone.into_iter().map(refusal).collect());
-    };
-    let deploys = log.deploys(Some(&request.fleet), DEPLOYS_REMEMBERED_MAX).await?;
-    let ended = deploys.into_iter().skip_while(|of| of.id != newest.deploy).skip(usize::from(newest.seal.is_none()));
-    for deploy in ended {
+    for deploy in log.deploys(Some(&request.fleet), DEPLOYS_REMEMBERED_MAX).await? {
         if doubtful.is_empty() {
             break;
         }
@@ -57,6 +48,7 @@ pub(super) async fn refuse_gone<'t>(
         doubtful.retain(|id| !worked.contains(id));
         gone.extend(worked);
     }
+    let refusal = |tenant| Refusal { tenant, code: Code::LedgerGone, message: GONE.to_owned() };
     Ok(gone.into_iter().map(refusal).collect())
 }
 

@@ -122,7 +122,7 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     let known = Known::read(log, &request.fleet).await?;
     let standings = look_at_all(log, gateway, &request, &known.records).await?;
     let looked = standings.iter().filter_map(|(tenant, standing)| Some((tenant, standing.as_ref().ok()?)));
-    let mut refusals = refuse_gone(log, &request, &known, looked).await?;
+    let mut refusals = refuse_gone(log, &request, &known.records, looked).await?;
     let mut tenants = Vec::with_capacity(standings.len());
     for (tenant, standing) in standings {
         let standing = match standing {
@@ -139,6 +139,7 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     }
     refusals.extend(same_database(&tenants));
     if !refusals.is_empty() {
+        known.is_still_so(log, &request.fleet).await?;
         return Err(refused(refusals, request.tenants.len()));
     }
     refuse_missing_undo(&request, tenants.iter().flat_map(|(_, _, pending)| pending))?;

@@ -358,11 +358,6 @@ impl Oracle {
         self.deploys.get(&deploy).is_some_and(|deploy| deploy.outcome.is_some())
     }
 
-    /// Whether somebody has changed a tenant by hand, so that the next deploy may be refused.
-    pub fn hand_was_laid_on(&self) -> bool {
-        !self.by_hand.is_empty()
-    }
-
     /// What waits for the human at a tenant, unless an operator is just about to say something.
     pub fn stuck(&mut self, deploy: DeployId, tenant: &TenantId) -> Option<Stuck> {
         if self.retrying {

@@ -113,8 +113,13 @@ async fn comes_to_an_end(world: &World, job: Job) -> bool {
         }
         let refused = world.inner().board.refused.clone();
         if let Some(why) = refused {
-            if job != Job::Rollback && !world.inner().oracle.hand_was_laid_on() {
-                world.broke("P7", format!("a deploy is refused, and no hand was laid on any tenant: {why}"));
+            let for_good = match job {
+                Job::Release(_) => false,
+                // What was unwound, and what its author calls irreversible.
+                Job::Rollback => ["WrongState", "code: Irreversible"].iter().any(|reason| why.contains(reason)),
+            };
+            if !for_good {
+                world.broke("P7", format!("it is refused, and every ledger tells what is there: {why}"));
             }
             return false;
         }

@@ -131,7 +131,8 @@ fn refused(world: &World, process: &Process, error: &EngineError) {
     world.tell(process, || format!("is refused: {error:?}"));
     let unanswered = |code| matches!(code, Code::TenantUnreachable | Code::TenantTimeout);
     let for_good = match error {
-        EngineError::Log(_) => false,
+        // Whoever came first has a deploy under way, or had: it is asked for again if it still has to be.
+        EngineError::Log(_) | EngineError::Create(_) => false,
         EngineError::Refused { refusals, .. } => refusals.iter().any(|of| !unanswered(of.code)),
         _ => true,
     };

@@ -6,15 +6,18 @@ mod rig;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use async_trait::async_trait;
 use rig::{Rig, word};
 
 use windlass::base::limits::LEASE;
-use windlass::base::{Code, TenantId, WorkerId};
-use windlass::engine::{Ending, EngineError, prepare_rollback, resolve, resolve_all, retry};
-use windlass::saga::event::{DeployOutcome, Half, Resolution, StreamId, TenantEvent};
+use windlass::base::{Code, DeployId, TenantId, WorkerId};
+use windlass::engine::{Ending, EngineError, Gateway, OpenSession, prepare_rollback, resolve, resolve_all, retry};
+use windlass::fleet::Tenant;
+use windlass::log::CreateError;
+use windlass::saga::event::{DeployOutcome, Half, Resolution, StreamId, TenantEvent, Trigger};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::summary::TenantStatus;
-use windlass::tenant::{Outcome, SessionError};
+use windlass::tenant::{Opening, Outcome, SessionError, Survey};
 
 const TABLE: (&str, &str) = ("CREATE TABLE a (id int)", "DROP TABLE a");
 
@@ -232,6 +235,43 @@ async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
     let deploy = rig.create().await;
     // Bounded by the rig's own deadline, far below the hour.
     assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
+}
+
+/// While the tenants are asked, somebody else rolls the same deploy back.
+struct Meanwhile<'r> {
+    rig: &'r Rig,
+    deploy: DeployId,
+    begun: AtomicBool,
+}
+
+#[async_trait]
+impl Gateway for Meanwhile<'_> {
+    async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError> {
+        if !self.begun.swap(true, Ordering::SeqCst) {
+            let (rig, of) = (self.rig, self.deploy);
+            let prepared = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, of).await.unwrap();
+            let deploy = rig.create_from(prepared, Trigger::Rollback { of }).await;
+            assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Completed));
+        }
+        self.rig.gateway.survey(tenant).await
+    }
+
+    async fn open(&self, _: &Tenant, _: &Opening) -> Result<OpenSession, SessionError> {
+        unreachable!("nothing is touched")
+    }
+}
+
+/// The simulator found that the tenants were blamed: they had lost, or had already, what the other deploy was just about.
+#[tokio::test]
+async fn what_another_deploy_did_meanwhile_is_no_reason_to_refuse_a_tenant() {
+    let rig = Rig::new(&["acme"], &[TABLE]);
+    let (deploy, _) = rig.deploy().await;
+    let meanwhile = Meanwhile { rig: &rig, deploy, begun: AtomicBool::new(false) };
+    let refused = prepare_rollback(&*rig.log, &meanwhile, rig.request().await, deploy).await.map(|of| of.changing());
+    assert!(matches!(refused, Err(EngineError::Create(CreateError::FleetMoved { .. }))), "{refused:?}");
+    // Nobody is in the way any more, and it is not in force.
+    let refused = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, deploy).await.map(|of| of.changing());
+    assert!(matches!(refused, Err(EngineError::Refused { .. })), "{refused:?}");
 }
 
 #[tokio::test]
