@@ -59,6 +59,13 @@ impl Site<'_> {
         }
     }
 
+    /// Several of them, in order.
+    pub fn changed_all(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.changed(change);
+        }
+    }
+
     /// A text has ended its own transaction.
     pub fn tore(&mut self, key: Key) {
         self.notes.push(format!("{} {:?} is torn", key.1, key.2));

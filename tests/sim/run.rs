@@ -130,7 +130,7 @@ async fn comes_to_an_end(world: &World, job: Job) -> bool {
         if world.inner().board.done && all.iter().all(|of| of.summary.outcome.is_some()) {
             return true;
         }
-        if world.clock.elapsed() - began > JOB_MAX {
+        if world.clock.elapsed() > began + JOB_MAX {
             let state = all.first().map(|of| format!("{:?}", of.summary));
             world.broke("P7", format!("no end after {JOB_MAX:?}: {state:?}"));
             return false;

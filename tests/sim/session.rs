@@ -33,7 +33,9 @@ impl Link {
         let Opened { session, fence, ledger } = opened;
         let (own, in_force) = (Vec::new(), Vec::new());
         let mut link = Self { gateway, opening, session, fence, ledger: own, in_force, intended: None };
-        ledger.into_iter().for_each(|row| link.learn(row));
+        for row in ledger {
+            link.learn(row);
+        }
         link
     }
 
@@ -155,12 +157,12 @@ impl Session for Link {
                 if tears {
                     changes.truncate(statements.len() - 1);
                     site.tore(key_of(&row.key));
-                    changes.iter().for_each(|change| site.changed(change));
+                    site.changed_all(&changes);
                     let said = "it holds a COMMIT of its own";
                     let failure = Failure::new(ErrorClass::Permanent, Code::TransactionBroken, said);
                     return Err(SessionError { outcome: Outcome::Torn, ..site.refused(failure) });
                 }
-                changes.iter().for_each(|change| site.changed(change));
+                site.changed_all(&changes);
                 if let Some(mark) = &mut site.db.fence {
                     mark.state = fence;
                 }
@@ -244,7 +246,7 @@ impl Stepwise for Link {
         let alone = move |site: &mut Site<'_>, _| {
             let key = LedgerKey { deploy, step, half };
             let changes = run(site, &key, std::slice::from_ref(&text))?;
-            changes.iter().for_each(|change| site.changed(change));
+            site.changed_all(&changes);
             Ok(())
         };
         self.say(format!("run {statement}"), Kind::Statement, alone).await
@@ -284,7 +286,7 @@ impl Stepwise for Link {
                 return Ok(Written::Before);
             }
             let changes = run(site, &key, &statements)?;
-            changes.iter().for_each(|change| site.changed(change));
+            site.changed_all(&changes);
             let row = Begun { number, state: State::Done, before: String::new(), after: String::new(), epoch };
             site.db.strides.insert((of, number), row);
             Ok(Written::Now)
@@ -327,8 +329,8 @@ impl Stepwise for Link {
         };
         let print = move |site: &mut Site<'_>, _| {
             let count = |name: &String| site.db.things.get(name).copied().unwrap_or_default();
-            let text = objects.iter().map(|of| format!("{} {}", of.name, count(&of.name))).collect();
-            Ok(Print { text, proves: true })
+            let lines: Vec<String> = objects.iter().map(|of| format!("{} {}", of.name, count(&of.name))).collect();
+            Ok(Print { text: lines.concat(), proves: true })
         };
         self.say("print".to_owned(), Kind::Row, print).await
     }

@@ -90,7 +90,9 @@ impl Tally {
         self.show(took);
         for (what, counts) in [("faults", &self.faults), ("come past", &self.seen)] {
             println!("{what}:");
-            counts.iter().for_each(|(name, count)| println!("{count:>9}  {name}"));
+            for (name, count) in counts {
+                println!("{count:>9}  {name}");
+            }
         }
     }
 }

@@ -137,14 +137,12 @@ impl Session for Watched {
     }
 
     async fn apply(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
-        match self.on_apply.as_ref().and_then(|decide| decide(&self.tenant, unit)) {
-            Some(error) => Err(error),
-            None => {
-                let applied = self.real.apply(unit).await?;
-                let lost = self.on_applied.as_ref().and_then(|decide| decide(&self.tenant, unit));
-                lost.map_or(Ok(applied), Err)
-            }
+        if let Some(error) = self.on_apply.as_ref().and_then(|decide| decide(&self.tenant, unit)) {
+            return Err(error);
         }
+        let applied = self.real.apply(unit).await?;
+        let lost = self.on_applied.as_ref().and_then(|decide| decide(&self.tenant, unit));
+        lost.map_or(Ok(applied), Err)
     }
 
     async fn void(&mut self, key: &LedgerKey) -> Result<(), SessionError> {
