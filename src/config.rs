@@ -44,6 +44,8 @@ pub struct Config {
     pub deploy: DeployDefaults,
     /// The folder of the project's own workflow files, absolute. It need not exist.
     pub workflows_dir: PathBuf,
+    /// The file of the key that signs the end of a deploy, absolute; none where ends are not signed.
+    pub sign_with: Option<PathBuf>,
 }
 
 /// Connections per physical server, each 1 to 10 000.

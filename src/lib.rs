@@ -2,7 +2,7 @@
 //!
 //! The binary is thin over this library; see `ARCHITECTURE.md` for the house and the life of one deploy. Rooms, from the ground
 //! up, each importing only from rooms below it: [`base`] · `saga`, `fleet`, `release` · `log`, `tenant` · `step`, `audit` ·
-//! `engine` · `cli`.
+//! `engine` · `testing` (a feature) · `cli`.
 
 pub mod audit;
 pub mod base;
@@ -15,3 +15,5 @@ pub mod release;
 pub mod saga;
 pub mod step;
 pub mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,9 +1,16 @@
 //! Reads back: what a deploy did, how it stands, and whether the log still says what was written.
 
 mod account;
+mod check;
+mod export;
 mod timeline;
 mod verify;
+mod walk;
 
 pub use account::{Account, FailureGroup, account};
-pub use timeline::{Line, cause_words, part_words, timeline};
-pub use verify::{Finding, Report, verify};
+pub use check::{Finding, Report};
+pub use export::{
+    ExportError, Exported, ReadError, Scope, Verified, verify_export, write_csv, write_html, write_jsonl,
+};
+pub use timeline::{Line, actor_words, cause_words, part_words, timeline};
+pub use verify::verify;

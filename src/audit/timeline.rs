@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::base::{DeployId, TenantId, Timestamp, WorkerId};
+use crate::base::{DeployId, TenantId, Timestamp, WorkerId, count};
 use crate::log::{Log, LogError, TailEvent};
-use crate::saga::event::{Actor, Cause, DeployEvent, Event, Found, Half, Resolution, TenantEvent, Trigger};
+use crate::saga::event::{Actor, Cause, DeployEvent, Event, Found, Half, Overrides, Resolution, TenantEvent, Trigger};
 use crate::saga::failure::Retry;
 
 /// Events read at a time.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// One event, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,10 +44,7 @@ impl Line {
     /// Puts an event into words.
     #[must_use]
     pub fn of(event: TailEvent) -> Self {
-        let what = match &event.recorded.event {
-            Event::Deploy(of) => deploy_words(of),
-            Event::Tenant(of) => tenant_words(of),
-        };
+        let what = what(&event.recorded.event);
         Self {
             position: event.position,
             at: event.recorded.at,
@@ -59,7 +56,17 @@ impl Line {
     }
 }
 
-fn actor(of: &Actor) -> String {
+/// An event in words.
+pub(super) fn what(event: &Event) -> String {
+    match event {
+        Event::Deploy(of) => deploy_words(of),
+        Event::Tenant(of) => tenant_words(of),
+    }
+}
+
+/// Somebody, in a word.
+#[must_use]
+pub fn actor_words(of: &Actor) -> String {
     format!("{}@{}", of.name, of.host)
 }
 
@@ -71,7 +78,7 @@ pub fn cause_words(cause: &Cause) -> String {
             format!("tenant {tenant}: {} [{}]", failure.message, failure.code)
         }
         Cause::DeployTurned => "the deploy has turned".to_owned(),
-        Cause::Operator { actor: who, reason } => format!("{} said so: {reason}", actor(who)),
+        Cause::Operator { actor: who, reason } => format!("{} said so: {reason}", actor_words(who)),
     }
 }
 
@@ -87,14 +94,25 @@ pub fn part_words(in_effect: u32) -> String {
 fn deploy_words(event: &DeployEvent) -> String {
     match event {
         DeployEvent::DeployCreated {
-            release_name, workflow_name, tenant_count, changing, trigger, actor: who, ..
+            release_name,
+            workflow_name,
+            tenant_count,
+            changing,
+            trigger,
+            actor: who,
+            overrides,
+            ..
         } => {
             let what = match trigger {
                 Trigger::Command => format!("release {release_name}"),
                 Trigger::Rollback { of } => format!("rollback of deploy {of}"),
             };
-            let who = actor(who);
-            format!("created by {who}: {what}, workflow {workflow_name}, {tenant_count} tenants, {changing} to change")
+            let who = actor_words(who);
+            let answered = overrides.iter().map(|of| format!("; {}", overrides_words(of))).collect::<Vec<_>>().concat();
+            format!(
+                "created by {who}: {what}, workflow {workflow_name}, {}, {changing} to change{answered}",
+                count(*tenant_count, "tenant")
+            )
         }
         DeployEvent::StageEntered { stage } => format!("stage {} entered", stage + 1),
         DeployEvent::WaveOpened { stage, wave } => format!("wave {} of stage {} opened", wave + 1, stage + 1),
@@ -105,8 +123,19 @@ fn deploy_words(event: &DeployEvent) -> String {
             let counts: Vec<String> = account.iter().map(|(end, count)| format!("{count} {}", word(end))).collect();
             format!("finished: {} ({})", word(outcome), counts.join(", "))
         }
-        DeployEvent::Sealed { root } => format!("sealed under {root}"),
+        DeployEvent::DeployResumed { actor: who } => format!("resumed by {}", actor_words(who)),
+        DeployEvent::Sealed { root, signature } => {
+            let signed = signature.as_ref().map(|by| format!(", signed by {}", by.key)).unwrap_or_default();
+            format!("sealed under {root}{signed}")
+        }
     }
+}
+
+/// What the actor answers for.
+pub(super) fn overrides_words(overrides: &Overrides) -> String {
+    let disowned = overrides.disowned.iter().map(|deploy| format!("deploy {deploy} disowned"));
+    let anew = overrides.new_databases.iter().map(|tenant| format!("the database of {tenant} said to be made anew"));
+    disowned.chain(anew).collect::<Vec<_>>().join(", ")
 }
 
 fn tenant_words(event: &TenantEvent) -> String {
@@ -152,7 +181,7 @@ fn tenant_words(event: &TenantEvent) -> String {
                 Resolution::Undone => "undone",
                 Resolution::Applied => "applied",
             };
-            format!("{step} settled as {how} by {}: {reason}", actor(who))
+            format!("{step} settled as {how} by {}: {reason}", actor_words(who))
         }
         TenantEvent::TenantFinished { outcome, reason, .. } => format!("{}: {reason}", word(outcome)),
     }
@@ -167,7 +196,7 @@ fn first_statements(count: u32) -> String {
 }
 
 /// An enum's written form, which is the word that people know.
-fn word<T: Serialize>(value: &T) -> String {
+pub(super) fn word<T: Serialize>(value: &T) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().unwrap_or_default().replace('_', " ")
 }

@@ -34,6 +34,8 @@ codes! {
     SecretUnresolved = 3, "A secret reference cannot be resolved";
     AlreadyInitialised = 4, "There is a project here already";
     BadArgument = 5, "An argument does not make sense here";
+    FileNotWritten = 6, "A file that was asked for cannot be written";
+    KeyUnusable = 7, "A signing key cannot be used";
 
     ReleaseMissing = 101, "The migration folder cannot be read";
     ReleaseEmpty = 102, "The migration folder holds no migration";
@@ -113,6 +115,9 @@ codes! {
     BlobAltered = 706, "A stored file does not have its digest";
     DeployMissing = 707, "A deploy is missing from the log";
     LogUnreadable = 708, "A part of the log cannot be read";
+    SignatureMissing = 709, "A deploy is not signed by the key that was given";
+    SignatureWrong = 710, "A signature is not of what it stands beside";
+    ExportDamaged = 711, "An export does not read as one";
 }
 
 impl fmt::Display for Code {

@@ -20,6 +20,9 @@ pub const RELEASE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Bytes of a workflow or a configuration file.
 pub const TOML_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Bytes of one line of an export. The longest is a release, quoted twice: at worst four bytes for one.
+pub const EXPORT_LINE_BYTES_MAX: u64 = 4 * RELEASE_BYTES_MAX + 4_096;
+
 /// Bytes of a secret read from a file.
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
 

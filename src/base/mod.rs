@@ -1,4 +1,4 @@
-//! The ground the house stands on: identifiers, digests, time, error codes and limits.
+//! The ground the house stands on: identifiers, digests, signatures, time, error codes and limits.
 //!
 //! Floor 0. Nothing in here does I/O except [`time::SystemClock`], and nothing in here knows what a saga, a release or a
 //! tenant database is. Every other room may import it.
@@ -8,9 +8,13 @@ pub mod crash;
 pub mod digest;
 pub mod ids;
 pub mod limits;
+pub mod signature;
 pub mod time;
+mod words;
 
 pub use code::{Code, Coded};
 pub use digest::Digest;
 pub use ids::{Attempt, DeployId, Epoch, LogId, Seq, StepId, TenantId, WorkerId};
+pub use signature::{PublicKey, Signature, SigningKey};
 pub use time::{Clock, SystemClock, Timestamp};
+pub(crate) use words::count;

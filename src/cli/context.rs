@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Selection;
+use super::keys::signing_key;
 use super::output::{Failure, Output};
 use crate::base::limits::TENANTS_PAGE;
-use crate::base::{Code, Coded as _, DeployId, SystemClock, TenantId};
+use crate::base::{Code, Coded as _, DeployId, SigningKey, SystemClock, TenantId};
 use crate::config::workflows::Found;
 use crate::config::{Config, OutOfOrder, Survey};
 use crate::engine::{self, RealGateway, Request, SurveyMode, Word, host, this_worker};
@@ -16,7 +17,7 @@ use crate::release::{Release, load};
 use crate::saga::event::{Actor, Direction, StreamId};
 use crate::saga::summary::TenantStatus;
 use crate::saga::workflow::WorkflowError;
-use crate::step;
+use crate::step::{self, Kinds};
 
 /// Deploys that are looked through for a part of an id.
 const DEPLOYS_SEARCHED: usize = 1_000;
@@ -25,6 +26,8 @@ const DEPLOYS_SEARCHED: usize = 1_000;
 pub(super) struct Context {
     pub(super) config: Config,
     pub(super) output: Output,
+    /// The kinds of step that workflows may use.
+    pub(super) kinds: Kinds,
 }
 
 /// Whether a command may create the log.
@@ -35,8 +38,8 @@ pub(super) enum Creates {
 }
 
 impl Context {
-    pub(super) fn find(explicit: Option<&Path>, output: Output) -> Result<Self, Failure> {
-        Ok(Self { config: Config::find(explicit)?, output })
+    pub(super) fn find(explicit: Option<&Path>, output: Output, kinds: Kinds) -> Result<Self, Failure> {
+        Ok(Self { config: Config::find(explicit)?, output, kinds })
     }
 
     /// The log's file.
@@ -79,7 +82,7 @@ impl Context {
     /// The workflow, once it is known that it can be carried out.
     pub(super) fn ready_workflow(&self, name: Option<&str>) -> Result<Found, Failure> {
         let found = self.workflow(name)?;
-        carried_out(&found)?;
+        carried_out(&self.kinds, &found)?;
         Ok(found)
     }
 
@@ -130,7 +133,13 @@ impl Context {
             disowned: disowned.iter().copied().collect(),
             new_databases: selection.new_database.iter().map(|id| tenant_id(id)).collect::<Result<_, _>>()?,
             concurrency: self.concurrency(),
+            kinds: self.kinds.clone(),
         })
+    }
+
+    /// The key that ends of deploys are signed with, where the configuration names one.
+    pub(super) fn signer(&self) -> Result<Option<Arc<SigningKey>>, Failure> {
+        Ok(self.config.sign_with.as_deref().map(signing_key).transpose()?.map(Arc::new))
     }
 
     pub(super) fn concurrency(&self) -> usize {
@@ -145,6 +154,7 @@ impl Context {
         deploy: DeployId,
         statuses: &[TenantStatus],
     ) -> Result<(), Failure> {
+        self.signer()?;
         let (resolver, mut after) = (self.config.resolver(), None);
         loop {
             let query = TenantQuery { statuses: statuses.to_vec(), after, limit: TENANTS_PAGE };
@@ -206,10 +216,10 @@ pub(super) fn claimable(direction: Direction) -> Vec<TenantStatus> {
 }
 
 /// Refuses what a workflow asks for and this version cannot do, naming its file: a copy often keeps the name that it was copied with.
-pub(super) fn carried_out(found: &Found) -> Result<(), Failure> {
+pub(super) fn carried_out(kinds: &Kinds, found: &Found) -> Result<(), Failure> {
     let file = &found.origin;
     found.workflow.supported().map_err(|error| WorkflowError { file: file.clone(), ..error })?;
-    step::check(&found.workflow).map_err(|error| {
+    step::check(kinds, &found.workflow).map_err(|error| {
         let next = format!("mend {file}, then: windlass workflow show {}", found.name);
         Failure::new(error.code(), format!("workflow {file}: {error}"), next)
     })

@@ -13,6 +13,7 @@ use super::output::{Exit, Failure, Output};
 use super::{Selection, audit, plan, show};
 use crate::base::Code;
 use crate::config::FILE_NAME;
+use crate::step::Kinds;
 
 /// Franchises in the demo.
 const TENANTS: u32 = 24;
@@ -78,7 +79,7 @@ pub(super) async fn demo(dir: &Path, output: Output) -> Result<Exit, Failure> {
     demo.typed(&format!("windlass audit show --tenant {troubled}"));
     audit::audit(&context, audit::AuditCommand::Show { deploy: None, tenant: Some(troubled.clone()) }).await?;
     demo.typed("windlass audit verify");
-    audit::audit(&context, audit::AuditCommand::Verify { deploy: None }).await?;
+    audit::audit(&context, audit::AuditCommand::Verify { deploy: None, export: None, key: Vec::new() }).await?;
     demo.scene("The second of the two invoices gets a number of its own, and the release is deployed again");
     let repair = "UPDATE invoices SET number = number || 'b' WHERE id = 2";
     demo.typed(&format!("sqlite3 tenants/{troubled}.db \"{repair}\""));
@@ -128,7 +129,7 @@ impl Demo {
             let path = self.tenants.join(format!("{}.db", name(number)));
             fs::write(path, b"").map_err(|error| self.cannot("take a tenant's file", &error))?;
         }
-        let quiet = Context::find(Some(&self.dir.join(FILE_NAME)), self.output.quiet())?;
+        let quiet = Context::find(Some(&self.dir.join(FILE_NAME)), self.output.quiet(), Kinds::default())?;
         self.release("1")?;
         self.expect(deploy(&quiet, &DeployArgs::default()).await?, Exit::Done)?;
         self.release("2")?;
@@ -140,7 +141,7 @@ impl Demo {
         }
         self.release("3")?;
         self.output.line(format!("  in {}", self.dir.display()));
-        Context::find(Some(&self.dir.join(FILE_NAME)), self.output)
+        Context::find(Some(&self.dir.join(FILE_NAME)), self.output, Kinds::default())
     }
 
     /// Puts a release's files into the migration folder, beside those of the releases before.

@@ -60,7 +60,8 @@ pub(super) struct RollbackArgs {
 }
 
 pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
-    // Whatever is wrong with the project is found before there is a log of it.
+    // Whatever is wrong with the project is found before there is a log of it, and one that cannot be signed at its end is not begun.
+    context.signer()?;
     let mut ready = Some(context.request(&args.selection, &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
     let patience = Patience::new(args.wait);
@@ -162,6 +163,7 @@ async fn create(log: &dyn Log, found: Prepared, trigger: Trigger) -> Result<Depl
 
 pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
+    context.signer()?;
     await_free_fleet(context, &*log, &Patience::new(None)).await?;
     let of = context.which(&*log, Some(&args.deploy)).await?.id;
     let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
@@ -198,6 +200,9 @@ pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exi
         return Ok(Exit::of(outcome));
     }
     context.refuse_unresolved(&*log, row.id, &claimable(row.summary.direction)).await?;
+    if let Err(error) = engine::resumed(&*log, row.id, &actor(), &this_worker()).await {
+        return Err(on_the_way(&*log, &error, row.id).await);
+    }
     drive(context, &log, row.id, Tells::New).await
 }
 
@@ -217,11 +222,15 @@ pub(super) async fn drive(
     deploy: DeployId,
     tells: Tells,
 ) -> Result<Exit, Failure> {
+    // It was looked for before anything was touched.
+    let signer = context.signer().map_err(Failure::on_the_way)?;
     let (tell, stop) = watch::channel(Stop::Run);
     let (over, is_over) = oneshot::channel();
     let signals = tokio::spawn(listen(tell, context.output.json, is_over));
     let settings = Settings { concurrency: context.concurrency(), ..Settings::default() };
-    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings);
+    let engine = Engine::new(Arc::clone(log), context.gateway(), this_worker(), settings)
+        .knowing(context.kinds.clone())
+        .signing_with(signer);
     let mut follower = Follower::new(Arc::clone(log), deploy, context.output);
     if tells == Tells::New {
         follower.catch_up().await;

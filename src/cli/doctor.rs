@@ -6,8 +6,8 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
 use super::context::{Context, Creates};
-use super::output::{Exit, Failure, count, table};
-use crate::base::{Code, Coded};
+use super::output::{Exit, Failure, table};
+use crate::base::{Code, Coded, count};
 use crate::engine::{Gateway as _, is_dead};
 
 /// Troubled tenants that are named; the rest are counted.
@@ -65,6 +65,11 @@ pub(super) async fn doctor(context: &Context) -> Result<Exit, Failure> {
     looks.push(match context.ready_workflow(None) {
         Ok(found) => Look::good("workflow", format!("{workflow} ({})", found.origin)),
         Err(failure) => Look::failed("workflow", &failure),
+    });
+    looks.extend(match context.signer() {
+        Ok(None) => None,
+        Ok(Some(key)) => Some(Look::good("signing key", format!("ends of deploys are signed by {}", key.public()))),
+        Err(failure) => Some(Look::failed("signing key", &failure)),
     });
     looks.extend(look_at_tenants(context).await);
     let bad = looks.iter().any(|look| look.verdict == Verdict::Bad);

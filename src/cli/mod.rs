@@ -7,7 +7,10 @@ mod context;
 mod demo;
 mod deploy;
 mod doctor;
+mod export;
+mod file;
 mod init;
+mod keys;
 mod operate;
 mod output;
 mod plan;
@@ -15,13 +18,17 @@ mod progress;
 mod show;
 mod status;
 
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::audit::AuditCommand;
 use self::context::Context;
 pub use self::output::Exit;
 use self::output::{Failure, Output};
+use crate::step::Kinds;
 
 /// Takes a release to every tenant database, as one deploy that resumes after a crash and unwinds exactly what it did.
 #[derive(Debug, Parser)]
@@ -97,7 +104,7 @@ enum Command {
     Release(ReleaseCommand),
     /// What happened, and whether the log still says so
     #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(AuditCommand),
     /// The shapes that a deploy can have
     #[command(subcommand)]
     Workflow(WorkflowCommand),
@@ -167,10 +174,42 @@ enum WorkflowCommand {
     },
 }
 
+/// All of the `windlass` program. `kinds` are those that workflows may use: [`Kinds::default`], and any of your own.
+#[must_use]
+pub fn main(kinds: Kinds) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too, and are no mistake.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("WINDLASS_LOG"))
+        .with_writer(std::io::stderr)
+        // A standard error that is gone is nothing to fail over, and saying so there panics.
+        .log_internal_errors(false)
+        .init();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(run(cli, kinds));
+            // Nothing that is still running matters any more: the log has what counts.
+            runtime.shutdown_background();
+            exit.into()
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "the runtime cannot be started: {error}");
+            Exit::Refused.into()
+        }
+    }
+}
+
 /// Carries out what was typed. The answer is on standard output, what went wrong on standard error.
-pub async fn run(cli: Cli) -> Exit {
+pub async fn run(cli: Cli, kinds: Kinds) -> Exit {
     let output = Output::new(cli.json);
-    match dispatch(cli, output).await {
+    match dispatch(cli, kinds, output).await {
         Ok(exit) => exit,
         Err(failure) => {
             output.failure(&failure);
@@ -179,13 +218,18 @@ pub async fn run(cli: Cli) -> Exit {
     }
 }
 
-async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
+async fn dispatch(cli: Cli, kinds: Kinds, output: Output) -> Result<Exit, Failure> {
     match cli.command {
+        // These need no project.
         Command::Init => return init::init(output),
         Command::Demo { dir } => return demo::demo(&dir, output).await,
+        Command::Audit(AuditCommand::Keygen { file }) => return keys::keygen(&file, output),
+        Command::Audit(AuditCommand::Verify { export: Some(file), key, .. }) => {
+            return audit::check_export(&file, &key, output).await;
+        }
         _ => {}
     }
-    let context = Context::find(cli.config.as_deref(), output)?;
+    let context = Context::find(cli.config.as_deref(), output, kinds)?;
     match cli.command {
         Command::Init | Command::Demo { .. } => Ok(Exit::Done),
         Command::Plan(selection) => plan::plan(&context, &selection).await,

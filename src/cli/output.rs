@@ -212,12 +212,6 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// `1 tenant`, `2 tenants`.
-pub(super) fn count(number: impl Into<u64>, one: &str) -> String {
-    let number = number.into();
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
-}
-
 /// A length of time, for people.
 pub(super) fn span(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs();

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::Selection;
 use super::context::{Context, Creates};
-use super::output::{Exit, Failure, count, prepared, table};
-use crate::base::SystemClock;
+use super::output::{Exit, Failure, prepared, table};
+use crate::base::{SystemClock, count};
 use crate::engine::{self, Prepared, PreparedTenant};
-use crate::fleet::Engine as Database;
 use crate::log::{Log, MemoryLog};
 use crate::release::{Dialect, FromTheMiddle, Reviewed, UndoQuality, review};
+use crate::tenant::dialect;
 
 /// Tenants named per group; the rest are counted.
 const NAMED_MAX: usize = 8;
@@ -53,11 +53,7 @@ type Groups<'a> = Vec<(Vec<&'a str>, Vec<&'a PreparedTenant>)>;
 fn reviews(found: &Prepared) -> Result<Reviews, Failure> {
     let mut reviews = Reviews::new();
     for tenant in &found.tenants {
-        let dialect = match tenant.tenant.target.engine {
-            Database::Postgres => Dialect::Postgres,
-            Database::Sqlite => Dialect::Sqlite,
-            Database::Mysql => Dialect::Mysql,
-        };
+        let dialect = dialect(tenant.tenant.target.engine);
         if let std::collections::btree_map::Entry::Vacant(vacant) = reviews.entry(dialect) {
             vacant.insert(review(&found.release, dialect)?);
         }

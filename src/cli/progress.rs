@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::output::{Output, count, span, table};
-use crate::audit::{Account, cause_words, part_words};
-use crate::base::{Code, DeployId};
+use super::output::{Output, span, table};
+use crate::audit::{Account, actor_words, cause_words, part_words};
+use crate::base::{Code, DeployId, count};
 use crate::log::{Log, TailEvent};
 use crate::saga::event::{
     DeployEvent, DeployOutcome, Direction, Event, Found, Half, Recorded, TenantEvent, TenantOutcome, Trigger,
@@ -156,6 +156,7 @@ impl Follower {
                 format!("the deploy turns: undoing what it did. Cause: {}", cause_words(cause))
             }
             DeployEvent::DirectionSet { direction, .. } => format!("direction: {direction:?}"),
+            DeployEvent::DeployResumed { actor } => format!("resumed by {}", actor_words(actor)),
             DeployEvent::StageEntered { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {
                 return None;
             }

@@ -6,14 +6,14 @@ use serde_json::json;
 
 use super::Selection;
 use super::context::{Context, Creates, carried_out};
-use super::output::{Exit, Failure, count, table};
+use super::output::{Exit, Failure, table};
 use super::plan::undo_words;
-use crate::base::Code;
+use crate::base::{Code, count};
 use crate::config::workflows::Found;
 use crate::fleet::Engine as Database;
 use crate::release::{Dialect, Release, Reviewed, review};
 use crate::saga::workflow::Workflow;
-use crate::step::kind;
+use crate::step::Kinds;
 
 pub(super) async fn tenants(context: &Context, select: Option<&str>) -> Result<Exit, Failure> {
     let selection = Selection { select: select.map(str::to_owned), ..Selection::default() };
@@ -146,7 +146,7 @@ pub(super) fn workflows(context: &Context) -> Exit {
 
 pub(super) fn workflow(context: &Context, name: &str) -> Result<Exit, Failure> {
     let found = context.workflow(Some(name))?;
-    let carried_out = carried_out(&found);
+    let carried_out = carried_out(&context.kinds, &found);
     let exit = if carried_out.is_ok() { Exit::Done } else { Exit::Refused };
     let Found { workflow, text, origin, .. } = found;
     let steps: Vec<_> = workflow
@@ -157,13 +157,13 @@ pub(super) fn workflow(context: &Context, name: &str) -> Result<Exit, Failure> {
         "name": workflow.name, "summary": workflow.summary, "origin": origin, "on_failure": workflow.on_failure.then.to_string(),
         "steps": steps, "carried_out": carried_out.is_ok(), "text": text,
     });
-    context
-        .output
-        .answer(&answer, || workflow_text(&workflow, &origin, carried_out.err().as_ref().map(Failure::message)));
+    context.output.answer(&answer, || {
+        workflow_text(&context.kinds, &workflow, &origin, carried_out.err().as_ref().map(Failure::message))
+    });
     Ok(exit)
 }
 
-fn workflow_text(workflow: &Workflow, origin: &str, missing: Option<&str>) -> String {
+fn workflow_text(kinds: &Kinds, workflow: &Workflow, origin: &str, missing: Option<&str>) -> String {
     let mut text = format!(
         "{} ({origin})\n{}\nwhen a tenant fails: {}\n",
         workflow.name, workflow.summary, workflow.on_failure.then
@@ -176,7 +176,7 @@ fn workflow_text(workflow: &Workflow, origin: &str, missing: Option<&str>) -> St
             .map(|step| {
                 let needs: Vec<&str> = step.needs.iter().map(crate::base::StepId::as_str).collect();
                 let after = if needs.is_empty() { String::new() } else { format!("after {}", needs.join(", ")) };
-                let what = kind(&step.uses).map_or("NO SUCH KIND", |kind| kind.summary());
+                let what = kinds.get(&step.uses).map_or("NO SUCH KIND", |kind| kind.summary());
                 [step.id.to_string(), step.uses.clone(), after, what.to_owned()]
             })
             .collect();

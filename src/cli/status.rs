@@ -1,9 +1,10 @@
 //! `status`: how a deploy stands, and which there were.
 
+use crate::base::count;
 use serde_json::json;
 
 use super::context::{Context, Creates};
-use super::output::{Exit, Failure, count, table};
+use super::output::{Exit, Failure, table};
 use super::progress::account_text;
 use crate::audit::account;
 use crate::log::TenantQuery;

@@ -33,6 +33,8 @@ pub(super) struct File {
     deploy: Deploy,
     #[serde(default)]
     workflows: Workflows,
+    #[serde(default)]
+    audit: Audit,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +71,12 @@ impl Default for Workflows {
     fn default() -> Self {
         Self { dir: "workflows".into() }
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Audit {
+    sign_with: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -191,6 +199,7 @@ impl File {
             servers: servers(self.server)?,
             deploy,
             workflows_dir: base_dir.join(self.workflows.dir),
+            sign_with: self.audit.sign_with.map(|path| base_dir.join(path)),
             base_dir,
         })
     }

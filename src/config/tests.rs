@@ -15,6 +15,7 @@ fn an_empty_file_is_a_project_of_defaults_named_after_its_folder() {
     assert_eq!(config.source, Source::List(Vec::new()));
     assert_eq!((config.servers.default_connections, config.deploy.concurrency), (8, 16));
     assert_eq!(config.deploy.workflow, "all-or-nothing");
+    assert_eq!(config.sign_with, None);
     assert_eq!((config.deploy.survey, config.deploy.out_of_order), (Survey::All, OutOfOrder::Refuse));
 }
 
@@ -40,11 +41,14 @@ fn every_key_is_read() {
         ledger_schema = "windlass"
         [workflows]
         dir = "/etc/workflows"
+        [audit]
+        sign_with = "keys/signing"
     "#;
     let config = parse(text).unwrap();
     assert_eq!(config.name, "toys");
     assert_eq!(config.release_dir, Path::new("/srv/shop/db"));
     assert_eq!(config.workflows_dir, Path::new("/etc/workflows"));
+    assert_eq!(config.sign_with.as_deref(), Some(Path::new("/srv/shop/keys/signing")));
     let (sql, on) = ("SELECT 1".to_owned(), "${env:CATALOG_URL}".into());
     assert_eq!(config.source, Source::Query { sql, on, url: Some("postgres://{host}/{db}".into()) });
     let budgets = config.budgets();

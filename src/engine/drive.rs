@@ -21,7 +21,7 @@ use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::retry::{Tried, waits_for_predecessor};
 use crate::saga::summary::TenantStatus;
 use crate::saga::tenant::{Action, Looks, StepState, TenantState};
-use crate::step::{Afterwards, Said, Scripts, Seen, StepContext, StepKind, Trouble, Undoing, kind};
+use crate::step::{Afterwards, Said, Scripts, Seen, StepContext, StepKind, Trouble, Undoing};
 use crate::tenant::{Opening, Outcome};
 
 /// Why a driver let go of its tenant.
@@ -159,7 +159,7 @@ impl Driver {
     }
 
     async fn tell_of(&mut self, step: &PlannedStep, said: Said) -> Result<(), Trouble> {
-        let kind = Self::kind(step)?;
+        let kind = self.kind(step)?;
         let mut cx = self.context(Undoing::Scripted).await?;
         kind.tell(step, said, &mut cx).await
     }
@@ -408,7 +408,7 @@ impl Driver {
         }
         let turned = self.shared.view().direction == Direction::Unwind || self.state.turned().is_some();
         let afterwards = if half == Half::Act && turned { Afterwards::Forgo } else { Afterwards::Repeat };
-        let kind = Self::kind(step)?;
+        let kind = self.kind(step)?;
         let mut cx = self.context(Undoing::Scripted).await?;
         kind.probe(step, half, afterwards, &mut cx).await
     }
@@ -418,7 +418,7 @@ impl Driver {
             let message = format!("step {} has been started {STARTS_PER_STEP_MAX} times and never ended", step.id);
             return Err(Failure::new(ErrorClass::Permanent, Code::RetriesExhausted, message).into());
         }
-        let kind = Self::kind(step)?;
+        let kind = self.kind(step)?;
         let undoing = if self.state.is_undone_by_hand(&step.id) {
             Undoing::ByHand
         } else if self.state.is_applied_by_word(&step.id) {
@@ -433,8 +433,8 @@ impl Driver {
         }
     }
 
-    fn kind(step: &PlannedStep) -> Result<&'static dyn StepKind, Failure> {
-        kind(&step.uses).ok_or_else(|| {
+    fn kind(&self, step: &PlannedStep) -> Result<Arc<dyn StepKind>, Failure> {
+        self.shared.kinds.get(&step.uses).map(Arc::clone).ok_or_else(|| {
             let message =
                 format!("this Windlass has no step kind {:?}, which the plan of step {} asks for", step.uses, step.id);
             Failure::new(ErrorClass::Permanent, Code::UnknownStepKind, message)

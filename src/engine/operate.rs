@@ -45,6 +45,20 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
     }
 }
 
+/// Takes down who takes an unfinished deploy up again. `false`: it has come to its end meanwhile.
+pub async fn resumed(log: &dyn Log, deploy: DeployId, actor: &Actor, by: &WorkerId) -> Result<bool, EngineError> {
+    loop {
+        let state = DeployState::fold(&deploy_events(log, deploy).await?)?;
+        if state.summary().outcome.is_some() {
+            return Ok(false);
+        }
+        let event = DeployEvent::DeployResumed { actor: actor.clone() };
+        if append_to_deploy(log, deploy, by, &state, vec![event]).await?.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
 /// What became of a word that was said about stuck tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {

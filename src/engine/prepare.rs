@@ -13,17 +13,17 @@ use super::standing::{Known, Standing, digest_of, look_at_all, target_digest};
 use super::waves;
 use crate::base::limits::PREPARE_REFUSALS_MAX;
 use crate::base::{Code, DeployId, Digest, Epoch, TenantId, WorkerId};
-use crate::fleet::{Engine as Database, Tenant};
+use crate::fleet::Tenant;
 use crate::log::{Blob, Log, LogError, NewDeploy, NewTenant};
 use crate::release::{Dialect, FromTheMiddle, Migration, Release, Undo, review};
 use crate::saga::chain::tenants_digest;
-use crate::saga::event::{Actor, DeployEvent, Previous, TenantEvent, TenantOutcome, Trigger};
+use crate::saga::event::{Actor, DeployEvent, Overrides, Previous, TenantEvent, TenantOutcome, Trigger};
 use crate::saga::plan::{Plan, UndoSource};
 use crate::saga::summary::Place;
 use crate::saga::tenant::TenantState;
 use crate::saga::workflow::{Then, Workflow};
-use crate::step::{Change, Expand, Halfway, Pending, expand, halfway};
-use crate::tenant::{FenceMark, Survey};
+use crate::step::{Change, Expand, Halfway, Kinds, Pending, expand, halfway};
+use crate::tenant::{FenceMark, Survey, dialect};
 
 /// Which tenants are asked before a deploy is created. Those that the log knows to be on the release never are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct Request {
     pub new_databases: BTreeSet<TenantId>,
     /// How many tenants are asked at a time.
     pub concurrency: usize,
+    /// The kinds of step that the workflow may use.
+    pub kinds: Kinds,
 }
 
 /// A deploy that can be created.
@@ -82,6 +84,7 @@ pub struct Prepared {
     pub tenants: Vec<PreparedTenant>,
     pub(super) waves: Vec<u32>,
     pub(super) previous: Option<Previous>,
+    pub(super) overrides: Option<Box<Overrides>>,
     /// Tenants that a rollback passes over although the deploy has changed them: a human decided to leave them as they are.
     pub left_by_hand: Vec<TenantId>,
     /// The release that tenants are on afterwards; none after a rollback, which leads back to whatever was there.
@@ -101,15 +104,6 @@ pub struct PreparedTenant {
     pub(super) waves: Vec<u32>,
     pub(super) epoch: Epoch,
     pub(super) from: Option<Digest>,
-}
-
-/// The dialect that a tenant's database speaks.
-pub(super) const fn dialect(database: Database) -> Dialect {
-    match database {
-        Database::Postgres => Dialect::Postgres,
-        Database::Sqlite => Dialect::Sqlite,
-        Database::Mysql => Dialect::Mysql,
-    }
 }
 
 /// Looks at every tenant that the release would change, and freezes the plans.
@@ -310,8 +304,11 @@ pub(super) fn freeze(
         .zip(assigned)
         .map(|((tenant, standing, pending), waves)| {
             let in_force = digest_of(&standing.in_force);
-            let plan =
-                expand(&request.workflow, &Expand { stage: 0, in_force, pending: &pending, release: arrives_at })?;
+            let plan = expand(
+                &request.kinds,
+                &request.workflow,
+                &Expand { stage: 0, in_force, pending: &pending, release: arrives_at },
+            )?;
             let fence = standing.survey.as_ref().and_then(|survey| survey.fence.as_ref());
             let epoch = fence
                 .map_or(Epoch(0), |mark| mark.epoch)
@@ -319,7 +316,7 @@ pub(super) fn freeze(
             Ok(PreparedTenant { tenant, survey: standing.survey, pending, plan, waves, epoch, from: standing.release })
         })
         .collect::<Result<Vec<_>, EngineError>>()?;
-    let Request { fleet, release, workflow, workflow_text, .. } = request;
+    let Request { fleet, release, workflow, workflow_text, disowned, new_databases, .. } = request;
     Ok(Prepared {
         fleet,
         release,
@@ -328,6 +325,7 @@ pub(super) fn freeze(
         tenants,
         waves: counts,
         previous: known.previous,
+        overrides: Overrides::new(disowned, new_databases),
         left_by_hand: Vec::new(),
         arrives_at,
     })
@@ -381,6 +379,7 @@ impl Prepared {
             trigger,
             actor,
             previous: self.previous.map(Box::new),
+            overrides: self.overrides,
         };
         let blobs = [release, workflow].into_iter().chain(plans.into_values()).collect();
         Ok(NewDeploy { id, fleet: self.fleet, created, blobs, tenants, by })

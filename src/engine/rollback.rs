@@ -8,7 +8,7 @@ use super::error::{EngineError, Refusal};
 use super::gateway::Gateway;
 use super::lost::Seen;
 use super::operate::fold;
-use super::prepare::{Prepared, Request, dialect, freeze, refuse_lost_log, refused};
+use super::prepare::{Prepared, Request, freeze, refuse_lost_log, refused};
 use super::run::deploy_events;
 use super::standing::{Histories, Known};
 use crate::base::{Code, DeployId, TenantId};
@@ -21,6 +21,7 @@ use crate::saga::plan::UndoSource;
 use crate::saga::summary::TenantStatus;
 use crate::saga::tenant::StepState;
 use crate::step::{Change, MigrateWith, Pending};
+use crate::tenant::dialect;
 
 /// Prepares the undoing of `of`. The request's tenants are the fleet as it is now; those that the old deploy did not change are
 /// left out. The request's release is replaced by the old deploy's, whose bytes are in the log.

@@ -11,11 +11,10 @@ use super::drive::{Driver, LetGo};
 use super::error::EngineError;
 use super::gateway::Gateway;
 use super::hands::{Ended, Hands};
-use super::prepare::dialect;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
-use crate::base::{DeployId, Digest, Epoch, WorkerId};
+use crate::base::{DeployId, Digest, Epoch, SigningKey, WorkerId};
 use crate::fleet::Engine as Database;
 use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
 use crate::release::{Dialect, Release};
@@ -26,7 +25,8 @@ use crate::saga::failure::{ErrorClass, Failure};
 use crate::saga::plan::Plan;
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::workflow::Workflow;
-use crate::step::{LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
+use crate::step::{Kinds, LOCK_TIMEOUT, MigrateWith, STATEMENT_TIMEOUT, Scripts};
+use crate::tenant::dialect;
 
 /// How often what several readings of the log say may fail to fit before it counts as damage.
 const MISFITS_MAX: u32 = 10;
@@ -74,6 +74,8 @@ pub struct Engine {
     gateway: Arc<dyn Gateway>,
     worker: WorkerId,
     settings: Settings,
+    kinds: Kinds,
+    signer: Option<Arc<SigningKey>>,
 }
 
 /// What all drivers of one deploy share. Everything in it comes from the log.
@@ -82,6 +84,7 @@ pub(super) struct Shared {
     pub(super) gateway: Arc<dyn Gateway>,
     pub(super) worker: WorkerId,
     pub(super) workflow: Workflow,
+    pub(super) kinds: Kinds,
     /// How many tenants the deploy set out to change.
     pub(super) changing: u64,
     deploy: DeployId,
@@ -157,7 +160,19 @@ impl Engine {
     /// An engine that writes to `log` as `worker`.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, gateway: Arc<dyn Gateway>, worker: WorkerId, settings: Settings) -> Self {
-        Self { log, gateway, worker, settings }
+        Self { log, gateway, worker, settings, kinds: Kinds::default(), signer: None }
+    }
+
+    /// The same, knowing these kinds of step.
+    #[must_use]
+    pub fn knowing(self, kinds: Kinds) -> Self {
+        Self { kinds, ..self }
+    }
+
+    /// The same, signing the seal of a deploy that it brings to its end.
+    #[must_use]
+    pub fn signing_with(self, signer: Option<Arc<SigningKey>>) -> Self {
+        Self { signer, ..self }
     }
 
     /// Takes a deploy to its end, or to where a human must decide, or until `stop` says so.
@@ -190,6 +205,7 @@ impl Engine {
         Ok(Shared {
             workflow: Workflow::parse(workflow_name, &text)?,
             release: Release::from_bytes(&self.log.blob(release).await?)?,
+            kinds: self.kinds.clone(),
             changing: *changing,
             log: Arc::clone(&self.log),
             gateway: Arc::clone(&self.gateway),
@@ -379,7 +395,9 @@ impl Engine {
         let Some(own) = own else { return Ok(Err("the deploy's stream is longer than it reads")) };
         let tenants: Vec<_> = heads.filter_map(|(tenant, seq, head)| Some((tenant?, seq, head))).collect();
         let root = chain::seal(deploy, own, end, &tenants);
-        Ok(Ok(vec![event, DeployEvent::Sealed { root }]))
+        let signed = chain::signed(self.log.id(), deploy, &root);
+        let signature = self.signer.as_ref().map(|key| Box::new(key.sign(&signed)));
+        Ok(Ok(vec![event, DeployEvent::Sealed { root, signature }]))
     }
 }
 

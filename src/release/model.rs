@@ -90,7 +90,8 @@ pub struct Script {
 
 impl Script {
     /// A script as it was read from `file`, brought into its normal form; it has no directives yet.
-    pub(super) fn new(file: String, raw: &str) -> Self {
+    #[must_use]
+    pub fn new(file: String, raw: &str) -> Self {
         let text = raw.strip_prefix('\u{feff}').unwrap_or(raw).replace("\r\n", "\n");
         Self { file, digest: Digest::of(text.as_bytes()), text, directives: Directives::default() }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{DeployOutcome, StreamId, TenantOutcome};
-use crate::base::{DeployId, Digest, Seq, TenantId};
+use crate::base::{DeployId, Digest, LogId, Seq, TenantId};
 
 /// The head of a stream without events.
 #[must_use]
@@ -65,6 +65,14 @@ pub fn seal(deploy: DeployId, own: (Seq, Digest), end: Digest, tenants: &[(Tenan
     level[0]
 }
 
+/// What is signed of a deploy that has ended: its seal, with its own name and that of the log it stands in, so that the signature of one
+/// deploy says nothing of another.
+#[must_use]
+pub fn signed(log: LogId, deploy: DeployId, root: &Digest) -> Digest {
+    let fields = [log.0.as_bytes().as_slice(), deploy.0.as_bytes().as_slice(), root.as_bytes().as_slice()];
+    Digest::of_fields("windlass seal signature 1", fields)
+}
+
 /// The digest of a deploy's tenant list: how each is reached, as stored, in the deploy's order.
 #[must_use]
 pub fn tenants_digest<'a>(specs: impl IntoIterator<Item = &'a str>) -> Digest {
@@ -102,6 +110,15 @@ mod tests {
         assert_ne!(end, end_digest(DeployOutcome::Unwound, &account(2)));
         assert_ne!(end, end_digest(DeployOutcome::Completed, &account(3)));
         assert_ne!(end, end_digest(DeployOutcome::Completed, &BTreeMap::from([(TenantOutcome::Unwound, 2)])));
+    }
+
+    #[test]
+    fn what_is_signed_is_of_one_log_one_deploy_and_one_root() {
+        let (log, deploy, root) = (LogId::fresh(), DeployId::fresh(), Digest::of(b"root"));
+        let digest = signed(log, deploy, &root);
+        assert_ne!(digest, signed(LogId::fresh(), deploy, &root));
+        assert_ne!(digest, signed(log, DeployId::fresh(), &root));
+        assert_ne!(digest, signed(log, deploy, &Digest::of(b"another")));
     }
 
     #[test]

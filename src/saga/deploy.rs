@@ -76,7 +76,10 @@ impl DeployState {
             }
             DeployEvent::StageEntered { stage } => self.stage = Some(*stage),
             DeployEvent::DirectionSet { cause, .. } => self.cause = Some(cause.clone()),
-            DeployEvent::WaveOpened { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {}
+            DeployEvent::DeployResumed { .. }
+            | DeployEvent::WaveOpened { .. }
+            | DeployEvent::DeployFinished { .. }
+            | DeployEvent::Sealed { .. } => {}
         }
         self.summary.apply(event);
         self.seq = seq;
@@ -127,7 +130,7 @@ impl DeployState {
                 (from, to) => Err(format!("from {from:?} there is no way to {to:?}")),
             },
             DeployEvent::DeployFinished { outcome, account } => self.may_finish(*outcome, account),
-            DeployEvent::Sealed { .. } => Ok(()),
+            DeployEvent::DeployResumed { .. } | DeployEvent::Sealed { .. } => Ok(()),
         }
     }
 

@@ -5,12 +5,12 @@
 //! field may be added with a default, never renamed or given another meaning; [`FORMAT`] grows when an older Windlass could no
 //! longer fold what is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Retry};
-use crate::base::{Attempt, Code, DeployId, Digest, Epoch, Seq, StepId, TenantId, Timestamp, WorkerId};
+use crate::base::{Attempt, Code, DeployId, Digest, Epoch, Seq, Signature, StepId, TenantId, Timestamp, WorkerId};
 
 /// The version of this vocabulary, kept in the log. A log with a higher one is refused (`WL0502`).
 pub const FORMAT: u32 = 1;
@@ -67,6 +67,26 @@ pub enum Trigger {
         /// The deploy that is undone.
         of: DeployId,
     },
+}
+
+/// What an actor has to answer for because only they can know it: a deploy that would have been refused otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Overrides {
+    /// Unfinished deploys of logs that are gone for good (`--disown`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub disowned: BTreeSet<DeployId>,
+    /// Tenants whose database was made anew (`--new-database`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub new_databases: BTreeSet<TenantId>,
+}
+
+impl Overrides {
+    /// None where there is nothing to answer for.
+    #[must_use]
+    pub fn new(disowned: BTreeSet<DeployId>, new_databases: BTreeSet<TenantId>) -> Option<Box<Self>> {
+        let none = disowned.is_empty() && new_databases.is_empty();
+        (!none).then(|| Box::new(Self { disowned, new_databases }))
+    }
 }
 
 /// The deploy before, as it ended.
@@ -186,6 +206,14 @@ pub enum DeployEvent {
         /// together, so that one that is taken out whole is missed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         previous: Option<Box<Previous>>,
+        /// What the actor answers for; none, most of the time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overrides: Option<Box<Overrides>>,
+    },
+    /// Somebody took the unfinished deploy up again, after a crash or a stop.
+    DeployResumed {
+        /// Who.
+        actor: Actor,
     },
     /// The deploy has reached a stage; its waves open one by one.
     StageEntered {
@@ -217,6 +245,9 @@ pub enum DeployEvent {
     Sealed {
         /// The root.
         root: Digest,
+        /// By whoever wrote the end, where they had a key to sign with ([`super::chain::signed`]).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signature: Option<Box<Signature>>,
     },
 }
 

@@ -159,11 +159,13 @@ impl DeploySummary {
     /// The row after one more event. The deploy machine has checked that the event is legal.
     pub fn apply(&mut self, event: &DeployEvent) {
         match event {
-            DeployEvent::DeployCreated { .. } | DeployEvent::StageEntered { .. } => {}
+            DeployEvent::DeployCreated { .. }
+            | DeployEvent::DeployResumed { .. }
+            | DeployEvent::StageEntered { .. } => {}
             DeployEvent::WaveOpened { stage, wave } => self.open = Some((*stage, *wave)),
             DeployEvent::DirectionSet { direction, .. } => self.direction = *direction,
             DeployEvent::DeployFinished { outcome, .. } => self.outcome = Some(*outcome),
-            DeployEvent::Sealed { root } => self.seal = Some(*root),
+            DeployEvent::Sealed { root, .. } => self.seal = Some(*root),
         }
     }
 

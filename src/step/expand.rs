@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use super::{KINDS, StepError, kind};
+use super::{Kinds, StepError};
 use crate::base::{Digest, StepId};
 use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::workflow::{StepDef, Workflow};
@@ -48,14 +48,14 @@ pub struct Expand<'a> {
 }
 
 /// Whether every step uses a kind that there is, with parameters that it takes: what can be known without a tenant.
-pub fn check(workflow: &Workflow) -> Result<(), StepError> {
+pub fn check(kinds: &Kinds, workflow: &Workflow) -> Result<(), StepError> {
     let nobody = Expand { stage: 0, in_force: Digest::of(b""), pending: &[], release: None };
-    workflow.steps().try_for_each(|(stage, def)| expand_one(def, &Expand { stage, ..nobody }).map(drop))
+    workflow.steps().try_for_each(|(stage, def)| expand_one(kinds, def, &Expand { stage, ..nobody }).map(drop))
 }
 
-fn expand_one(def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepError> {
-    let known = || KINDS.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-    let kind = kind(&def.uses).ok_or_else(|| StepError::UnknownKind {
+fn expand_one(kinds: &Kinds, def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepError> {
+    let known = || kinds.names().collect::<Vec<_>>().join(", ");
+    let kind = kinds.get(&def.uses).ok_or_else(|| StepError::UnknownKind {
         step: def.id.to_string(),
         line: def.line,
         uses: def.uses.clone(),
@@ -66,14 +66,14 @@ fn expand_one(def: &StepDef, cx: &Expand<'_>) -> Result<Vec<PlannedStep>, StepEr
 
 /// One tenant's plan: every step of the workflow becomes its kind's steps, and a need for a step becomes a need for the last of
 /// them. A step that becomes none (no migration is pending) hands its own needs on. Nothing pending at all: an empty plan.
-pub fn expand(workflow: &Workflow, cx: &Expand<'_>) -> Result<Plan, StepError> {
+pub fn expand(kinds: &Kinds, workflow: &Workflow, cx: &Expand<'_>) -> Result<Plan, StepError> {
     if cx.pending.is_empty() {
         return Plan::new(Vec::new()).map_err(|error| StepError::NoPlan { reason: error.to_string() });
     }
     let defs: BTreeMap<&str, &StepDef> = workflow.steps().map(|(_, def)| (def.id.as_str(), def)).collect();
     let mut of: BTreeMap<&str, Vec<PlannedStep>> = BTreeMap::new();
     for (stage, def) in workflow.steps() {
-        let mut steps = expand_one(def, &Expand { stage, ..*cx })?;
+        let mut steps = expand_one(kinds, def, &Expand { stage, ..*cx })?;
         for index in 1..steps.len() {
             steps[index].needs = vec![steps[index - 1].id.clone()];
         }
@@ -153,7 +153,7 @@ name = "one"
             })
             .collect();
         let cx = Expand { stage: 0, in_force: Digest::of(b""), pending: &pending, release: Some(Digest::of(b"r")) };
-        expand(&Workflow::parse("t.toml", WORKFLOW).unwrap(), &cx).unwrap()
+        expand(&Kinds::default(), &Workflow::parse("t.toml", WORKFLOW).unwrap(), &cx).unwrap()
     }
 
     #[test]
@@ -198,7 +198,7 @@ name = "one"
             }],
             release: Some(Digest::of(b"r")),
         };
-        let error = expand(&Workflow::parse("t.toml", &text).unwrap(), &cx).unwrap_err();
+        let error = expand(&Kinds::default(), &Workflow::parse("t.toml", &text).unwrap(), &cx).unwrap_err();
         assert!(error.to_string().contains("line 16") && error.to_string().contains("sequel"), "{error}");
     }
 }

@@ -1,12 +1,13 @@
 //! The kinds of step: how each acts, is undone, and is looked for.
 //!
-//! A kind is one file here and one line in [`kind`]. It is told to act only after the start is durable in the log, and may act again
+//! A kind is one file here and one line in [`Kinds`], or a type of somebody else that is given to [`Kinds::with`]. It is told to act only after the start is durable in the log, and may act again
 //! under the same key after a crash: so whatever it does outside the log, it does in one transaction with the ledger row of its key,
 //! or it changes nothing.
 
 mod check;
 mod error;
 mod expand;
+mod kinds;
 mod migrate;
 mod preflight;
 mod scripts;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 
 pub use self::error::StepError;
 pub use self::expand::{Change, Expand, Pending, check, expand};
+pub use self::kinds::Kinds;
 pub use self::migrate::{Halfway, MigrateWith, halfway};
 pub(crate) use self::migrate::{LOCK_TIMEOUT, STATEMENT_TIMEOUT};
 pub use self::preflight::in_force_digest;
@@ -155,13 +157,4 @@ pub trait StepKind: Send + Sync {
         let _ = (step, half, afterwards, cx);
         Ok(Seen::NotApplied)
     }
-}
-
-/// Every kind there is.
-pub const KINDS: &[&dyn StepKind] = &[&preflight::Preflight, &migrate::Migrate, &check::Check, &switch::Switch];
-
-/// The kind with this name.
-#[must_use]
-pub fn kind(name: &str) -> Option<&'static dyn StepKind> {
-    KINDS.iter().copied().find(|kind| kind.name() == name)
 }

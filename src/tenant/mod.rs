@@ -22,3 +22,16 @@ pub use session::{
     Session, SetsSession, Survey, Unit,
 };
 pub use stepwise::{Begun, Mend, Mended, Outcomes, Print, State, Stepwise, Stride, Written};
+
+use crate::fleet::Engine;
+use crate::release::Dialect;
+
+/// The SQL that the databases of an engine speak.
+#[must_use]
+pub const fn dialect(engine: Engine) -> Dialect {
+    match engine {
+        Engine::Postgres => Dialect::Postgres,
+        Engine::Sqlite => Dialect::Sqlite,
+        Engine::Mysql => Dialect::Mysql,
+    }
+}

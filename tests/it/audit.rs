@@ -19,7 +19,7 @@ use crate::support::project::{Project, Ran};
 /// The events of acme in the first deploy, as many as the rows below count on.
 const ACME_EVENTS: i64 = 10;
 
-const CONFIGURATION: &str =
+pub const CONFIGURATION: &str =
     "name = \"shop\"\n[deploy]\nconcurrency = 1\n[fleet]\nsource = { glob = \"tenants/*.db\" }\n";
 
 /// One act of tampering.
@@ -177,6 +177,20 @@ const TABLE: &[Tampering] = &[
         found: &[("WL0701", 1, None, Some(5)), ("WL0704", 1, None, None)],
     },
     Tampering {
+        act: "the seal of an older deploy replayed",
+        sql: "UPDATE events SET body = json_set(body, '$.event.root', \
+                  (SELECT body ->> '$.event.root' FROM events WHERE deploy = 1 AND body LIKE '%\"sealed\"%')) \
+              WHERE deploy = 2 AND tenant = 0 AND body LIKE '%\"sealed\"%'",
+        found: &[("WL0701", 2, None, Some(6)), ("WL0704", 2, None, None)],
+    },
+    Tampering {
+        act: "where two tenants are reached exchanged",
+        sql: "CREATE TEMP TABLE was AS SELECT key, spec FROM tenants WHERE deploy = 1; \
+              UPDATE tenants SET ordinal = 99 - ordinal, spec = (SELECT spec FROM was WHERE was.key <> tenants.key) \
+              WHERE deploy = 1",
+        found: &[("WL0705", 1, Some("acme"), None), ("WL0705", 1, Some("bolt"), None)],
+    },
+    Tampering {
         act: "a release's file edited",
         sql: "UPDATE blobs SET bytes = CAST(replace(bytes, 'CREATE TABLE orders', 'CREATE TABLE orderz') AS BLOB) \
               WHERE digest = (SELECT unhex(body ->> '$.event.release') FROM events WHERE deploy = 1 AND tenant = 0 AND seq = 1)",
@@ -295,6 +309,23 @@ struct Finished {
     deploys: [String; 2],
 }
 
+/// Two tenants and two deploys: one that completes, and one that is unwound because bolt cannot take it.
+pub async fn deploy_twice(project: &Project, configuration: &str) {
+    project.write("windlass.toml", configuration);
+    for (tenant, rows) in [("acme", "('ann'), ('bob')"), ("bolt", "('cat'), ('cat')")] {
+        let sql = format!("CREATE TABLE customers (name TEXT NOT NULL); INSERT INTO customers VALUES {rows}");
+        project.sql(&format!("tenants/{tenant}.db"), &sql).await.unwrap();
+    }
+    project.write("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n");
+    project.write("migrations/0001_orders.down.sql", "DROP TABLE orders;\n");
+    project.write("migrations/0002_bills.up.sql", "CREATE TABLE bills (id INTEGER PRIMARY KEY);\n");
+    project.write("migrations/0002_bills.down.sql", "DROP TABLE bills;\n");
+    project.windlass("deploy").ends_with(0);
+    project.write("migrations/0003_unique.up.sql", "CREATE UNIQUE INDEX names ON customers (name);\n");
+    project.write("migrations/0003_unique.down.sql", "DROP INDEX names;\n");
+    project.windlass("deploy").ends_with(3);
+}
+
 static FINISHED: OnceCell<Finished> = OnceCell::const_new();
 
 async fn finished() -> &'static Finished {
@@ -304,19 +335,7 @@ async fn finished() -> &'static Finished {
 impl Finished {
     async fn make() -> Self {
         let project = Project::new();
-        project.write("windlass.toml", CONFIGURATION);
-        for (tenant, rows) in [("acme", "('ann'), ('bob')"), ("bolt", "('cat'), ('cat')")] {
-            let sql = format!("CREATE TABLE customers (name TEXT NOT NULL); INSERT INTO customers VALUES {rows}");
-            project.sql(&format!("tenants/{tenant}.db"), &sql).await.unwrap();
-        }
-        project.write("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n");
-        project.write("migrations/0001_orders.down.sql", "DROP TABLE orders;\n");
-        project.write("migrations/0002_bills.up.sql", "CREATE TABLE bills (id INTEGER PRIMARY KEY);\n");
-        project.write("migrations/0002_bills.down.sql", "DROP TABLE bills;\n");
-        project.windlass("deploy").ends_with(0);
-        project.write("migrations/0003_unique.up.sql", "CREATE UNIQUE INDEX names ON customers (name);\n");
-        project.write("migrations/0003_unique.down.sql", "DROP INDEX names;\n");
-        project.windlass("deploy").ends_with(3);
+        deploy_twice(&project, CONFIGURATION).await;
         let keys = project.sql("windlass.db", "SELECT key, id FROM deploys ORDER BY key").await.unwrap();
         let id = |key: &str| keys.iter().find_map(|row| row.strip_prefix(key)).unwrap().to_owned();
         let deploys = [id("1 | "), id("2 | ")];
@@ -348,7 +367,7 @@ impl Finished {
 }
 
 /// The findings of `audit verify --json`: code, deploy, tenant, event.
-fn findings(ran: &Ran) -> Vec<(String, String, Option<String>, Option<u64>)> {
+pub fn findings(ran: &Ran) -> Vec<(String, String, Option<String>, Option<u64>)> {
     let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let reports = answer["deploys"].as_array().unwrap().iter();
@@ -388,8 +407,21 @@ async fn every_act_of_tampering_is_found_where_it_was_done() {
                 let _ = writeln!(report, "{act}: {wanted:?} is not among {findings:#?}");
             }
         }
+        if let Err(error) = documented(act, found.iter().map(|(code, ..)| *code)) {
+            let _ = writeln!(report, "{error}");
+        }
     }
     assert!(report.is_empty(), "{report}");
+}
+
+/// A row of the table of what is tampered with and how that is found, in `docs/reliability/tampering.md`.
+pub fn documented<'a>(act: &str, codes: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    const DOC: &str = include_str!("../../docs/reliability/tampering.md");
+    let mut codes: Vec<&str> = codes.collect();
+    codes.dedup();
+    let row = format!("| {act} | {} |", codes.join(", "));
+    println!("{row}");
+    if DOC.lines().any(|line| line == row) { Ok(()) } else { Err(format!("docs/reliability/tampering.md lacks {row}")) }
 }
 
 /// The four that the README shows.

@@ -15,7 +15,7 @@
 //! The line `? N` is the exit code, left out where it is 0; `? killed` where a signal ended it. `| grep TEXT` keeps the lines that hold
 //! the text, `| get /POINTER …` the named values of a JSON answer. Built in are `sql FILE STATEMENTS`, `write FILE <<EOF`, `rm`, `cp`,
 //! `mv`, `ln` (a hard link) and `ls`; `set NAME COMMAND` keeps what a command prints for `$NAME` in later ones, `$DIR` is the folder.
-//! Ids, digests, moments, durations, the folder and the user are replaced by `[id]`, `[digest]`,
+//! Ids, digests, public keys, moments, durations, the folder and the user are replaced by `[id]`, `[digest]`, `[key]`,
 //! `[time]`, `[span]`, `[dir]` and `[who]`. The text runs from the top; the commands share nothing but the folder.
 //!
 //! `WINDLASS_BLESS=1 cargo test --all-features --test it cases` writes what is into the files as what is expected: read the
@@ -62,6 +62,8 @@ cases! {
     a_tenant_that_does_not_answer
     a_tenant_that_is_not_there
     audit
+    audit_export
+    audit_signed
     bad_configuration_value
     bad_file_name
     bad_tenant_url

@@ -176,7 +176,7 @@ fn what_is_no_command_is_found() {
     for command in [
         "windlass pause",
         "windlass deploy --force",
-        "windlass audit export",
+        "windlass audit import",
         "windlass rollback",
         "windlass status a b",
     ] {

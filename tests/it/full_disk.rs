@@ -17,6 +17,7 @@ use windlass::engine::{
 use windlass::log::{Log, SqliteLog, SqliteOptions};
 use windlass::release::load;
 use windlass::saga::event::{Actor, Trigger};
+use windlass::step::Kinds;
 
 use crate::support::project::{Project, Ran};
 
@@ -186,6 +187,7 @@ async fn deploy_with_room_for(project: &Project, more: u32) -> Result<Ending, En
         disowned: BTreeSet::new(),
         new_databases: BTreeSet::new(),
         concurrency: 1,
+        kinds: Kinds::default(),
     };
     let prepared = prepare(&unlimited, &*gateway, request).await.unwrap();
     let me = this_worker();

@@ -12,6 +12,7 @@ use windlass::engine::{
 use windlass::log::{CreateError, Log};
 use windlass::saga::event::{Actor, Trigger};
 use windlass::saga::workflow::Workflow;
+use windlass::step::Kinds;
 
 use crate::chaos::Chaos;
 use crate::gateway::SimGateway;
@@ -155,5 +156,6 @@ fn request(world: &World, migrations: usize) -> Request {
         disowned: BTreeSet::new(),
         new_databases: BTreeSet::new(),
         concurrency: world.scenario.concurrency,
+        kinds: Kinds::default(),
     }
 }

@@ -25,6 +25,7 @@ fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
         trigger: Trigger::Command,
         actor: operator(),
         previous: None,
+        overrides: None,
     }
 }
 
@@ -41,7 +42,7 @@ fn set(direction: Direction) -> DeployEvent {
 }
 
 fn sealed() -> DeployEvent {
-    DeployEvent::Sealed { root: Digest::of(b"root") }
+    DeployEvent::Sealed { root: Digest::of(b"root"), signature: None }
 }
 
 fn policy(then: Then) -> OnFailure {

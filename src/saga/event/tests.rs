@@ -1,9 +1,19 @@
 //! The written form of every event, to the byte: a contract with every log that exists.
 
 use super::*;
+use crate::base::SigningKey;
 use crate::saga::testing::{failure, operator};
 
 const DIGEST: &str = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
+
+/// The key of the first test vector of RFC 8032, and its signature of [`DIGEST`] as another program made it.
+const SECRET: &str = "ed25519-secret:9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+const KEY: &str = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+const SIGNATURE: &str = "f9a2ba8349a75f80f42e3aa8b171d4aa1844bacc8e31eea650a9fca3c102c43175d5e76546e200c8afcde00b1f57501b2b2dbceaa77b2ea811fe03b1a4e9c50b";
+
+fn signature() -> Signature {
+    SigningKey::from_file_text(SECRET).unwrap().sign(&digest())
+}
 
 fn digest() -> Digest {
     DIGEST.parse().unwrap()
@@ -17,6 +27,14 @@ fn tenant_failed() -> Cause {
     let mut failure = failure("no such table").with_server_code("42P01").at_statement(2);
     failure.class = crate::saga::failure::ErrorClass::Transient;
     Cause::TenantFailed { tenant: TenantId::new("acme").unwrap(), step: "a".into(), failure }
+}
+
+/// A deploy for which its actor answers.
+fn with_overrides(mut created: DeployEvent) -> DeployEvent {
+    if let DeployEvent::DeployCreated { overrides, .. } = &mut created {
+        *overrides = Overrides::new([deploy_id()].into(), [TenantId::new("acme").unwrap()].into());
+    }
+    created
 }
 
 /// Every deploy event, as it is written.
@@ -34,6 +52,7 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
         trigger,
         actor: operator(),
         previous: None,
+        overrides: None,
     };
     let created_json = |trigger: &str| {
         format!(
@@ -59,6 +78,10 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
             created(Trigger::Rollback { of: deploy_id() }),
             created_json(r#"{"rollback":{"of":"01890a5d-ac96-774b-bcce-b302099a8057"}}"#),
         ),
+        (with_overrides(created(Trigger::Command)), {
+            let answered = format!(r#""overrides":{{"disowned":["{}"],"new_databases":["acme"]}}}}"#, deploy_id());
+            created_json(r#""command""#).replace(r#""host":"desk"}}"#, &format!(r#""host":"desk"}},{answered}"#))
+        }),
         (DeployEvent::StageEntered { stage: 1 }, r#"{"type":"stage_entered","stage":1}"#.into()),
         (DeployEvent::WaveOpened { stage: 1, wave: 2 }, r#"{"type":"wave_opened","stage":1,"wave":2}"#.into()),
         (
@@ -85,7 +108,18 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
             finished(DeployOutcome::EndedByHand, &[]),
             r#"{"type":"deploy_finished","outcome":"ended_by_hand","account":{}}"#.into(),
         ),
-        (DeployEvent::Sealed { root: digest() }, format!(r#"{{"type":"sealed","root":"{DIGEST}"}}"#)),
+        (
+            DeployEvent::DeployResumed { actor: operator() },
+            r#"{"type":"deploy_resumed","actor":{"name":"ada","host":"desk"}}"#.into(),
+        ),
+        (
+            DeployEvent::Sealed { root: digest(), signature: None },
+            format!(r#"{{"type":"sealed","root":"{DIGEST}"}}"#),
+        ),
+        (
+            DeployEvent::Sealed { root: digest(), signature: Some(Box::new(signature())) },
+            format!(r#"{{"type":"sealed","root":"{DIGEST}","signature":{{"key":"{KEY}","signature":"{SIGNATURE}"}}}}"#),
+        ),
     ]
 }
 
@@ -228,6 +262,7 @@ fn every_variant_has_its_golden_line() {
         DeployEvent::DirectionSet { .. } => 3,
         DeployEvent::DeployFinished { .. } => 4,
         DeployEvent::Sealed { .. } => 5,
+        DeployEvent::DeployResumed { .. } => 6,
     };
     let tenant = |event: &TenantEvent| match event {
         TenantEvent::TenantPlanned { .. } => 0,
@@ -244,14 +279,14 @@ fn every_variant_has_its_golden_line() {
         TenantEvent::TenantResolved { .. } => 11,
         TenantEvent::TenantFinished { .. } => 12,
     };
-    let seen = |numbers: Vec<usize>| numbers.into_iter().collect::<std::collections::BTreeSet<_>>().len();
-    assert_eq!(seen(deploy_events().iter().map(|(event, _)| deploy(event)).collect()), 6);
+    let seen = |numbers: Vec<usize>| numbers.into_iter().collect::<BTreeSet<_>>().len();
+    assert_eq!(seen(deploy_events().iter().map(|(event, _)| deploy(event)).collect()), 7);
     assert_eq!(seen(tenant_events().iter().map(|(event, _)| tenant(event)).collect()), 13);
 }
 
 #[test]
 fn an_event_that_lacks_a_field_is_an_error_and_never_another_event() {
-    let defaulted = ["code", "from", "in_effect"];
+    let defaulted = ["code", "from", "in_effect", "overrides", "signature"];
     for (event, json) in every_event() {
         let serde_json::Value::Object(whole) = serde_json::from_str(&json).unwrap() else { panic!("{json}") };
         for field in whole.keys().filter(|field| !defaulted.contains(&field.as_str())) {

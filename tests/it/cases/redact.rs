@@ -35,6 +35,8 @@ fn replacement<'a>(word: &'a str, after: &str) -> (&'a str, usize) {
     });
     if bare.len() == 36 && bare.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && is_hex(&bare.replace('-', "")) {
         (keep_end("[id]", "[id].", "[id]:", word, bare), 0)
+    } else if bare.strip_prefix("ed25519:").is_some_and(|key| key.len() == 64 && is_hex(key)) {
+        (keep_end("[key]", "[key].", "[key]:", word, bare), 0)
     } else if [12, 64].contains(&bare.len()) && is_hex(bare) {
         (keep_end("[digest]", "[digest].", "[digest]:", word, bare), 0)
     } else if word.len() > 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T' && word.starts_with("20") {

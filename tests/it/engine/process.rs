@@ -18,6 +18,7 @@ use windlass::log::{Log, SqliteLog};
 use windlass::release::load;
 use windlass::saga::event::{Actor, DeployOutcome, Trigger};
 use windlass::saga::summary::TenantStatus;
+use windlass::step::Kinds;
 use windlass::tenant::{Opening, SessionError, Survey};
 
 use crate::support::project::Project;
@@ -83,6 +84,7 @@ impl Scene {
             disowned: std::collections::BTreeSet::new(),
             new_databases: std::collections::BTreeSet::new(),
             concurrency: 4,
+            kinds: Kinds::default(),
         };
         let prepared = engine::prepare(&*self.log, &*self.gateway(), request).await.unwrap();
         let new = prepared.into_new_deploy(self.deploy, Trigger::Command, actor(), worker("creator")).unwrap();
@@ -110,7 +112,7 @@ impl Scene {
             let found = self.project.sql(&path, "SELECT n FROM count").await.ok();
             assert_eq!(found, n.map(|n| vec![n.to_string()]), "tenant {at}");
         }
-        let found = audit::verify(&*self.log, self.deploy).await.unwrap();
+        let found = audit::verify(&*self.log, self.deploy, &[]).await.unwrap();
         assert!(found.findings.is_empty(), "{:?}", found.findings);
         assert!(self.log.holders(self.deploy).await.unwrap().is_empty(), "a lease is left");
     }

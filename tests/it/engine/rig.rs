@@ -11,150 +11,50 @@ use sqlx::{ConnectOptions as _, Row as _};
 use tokio::sync::watch;
 use windlass::base::{DeployId, SystemClock, TenantId, WorkerId};
 use windlass::engine::{
-    Ending, Engine, EngineError, Gateway, OpenSession, OutOfOrder, Prepared, RealGateway, Request, Settings, Stop,
-    SurveyMode, Word, prepare,
+    Ending, Engine, EngineError, Gateway, OutOfOrder, Prepared, RealGateway, Request, Settings, Stop, SurveyMode, Word,
+    prepare,
 };
-use windlass::fleet::{Entry, SecretResolver, ServerBudgets, Source, SourceUrl, Tenant, Variables};
+use windlass::fleet::{Entry, SecretResolver, ServerBudgets, Source, SourceUrl, Variables};
 use windlass::log::{Log, MemoryLog, TenantQuery};
 use windlass::release::load;
-use windlass::release::stepwise::{Facts, Middle};
-use windlass::saga::event::{Actor, Event, Half, StreamId, TenantEvent, Trigger};
+use windlass::saga::event::{Actor, Event, StreamId, TenantEvent, Trigger};
 use windlass::saga::summary::TenantSummary;
 use windlass::saga::workflow::Workflow;
-use windlass::tenant::{
-    Applied, Begun, CheckOutcome, InForce, LedgerKey, Mend, Mended, Opening, Outcomes, Print, Probe, Session,
-    SessionError, Stepwise, Survey, Unit, Written,
-};
+use windlass::step::Kinds;
+use windlass::tenant::{Opening, SessionError, Unit};
+use windlass::testing::{Between, Call, WatchedGateway};
 
 /// Decides what a unit's end looks like; `None` lets the real session run it.
 pub type OnApply = dyn Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync;
 /// Decides whether a session can be opened.
 pub type OnOpen = dyn Fn(&Opening) -> Option<SessionError> + Send + Sync;
 
-pub struct Tampered {
-    real: RealGateway,
-    pub on_apply: Mutex<Option<Arc<OnApply>>>,
-    pub on_open: Mutex<Option<Arc<OnOpen>>>,
+/// Asks them.
+#[derive(Default)]
+pub struct Deciding {
+    on_apply: Mutex<Option<Arc<OnApply>>>,
+    on_open: Mutex<Option<Arc<OnOpen>>>,
     /// Decides what is heard of a unit that the real session has run.
-    pub on_applied: Mutex<Option<Arc<OnApply>>>,
+    on_applied: Mutex<Option<Arc<OnApply>>>,
 }
 
 #[async_trait]
-impl Gateway for Tampered {
-    async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError> {
-        self.real.survey(tenant).await
-    }
-
-    async fn open(&self, tenant: &Tenant, opening: &Opening) -> Result<OpenSession, SessionError> {
+impl Between for Deciding {
+    async fn opening(&self, opening: &Opening) -> Result<(), SessionError> {
         let on_open = self.on_open.lock().unwrap().clone();
-        if let Some(error) = on_open.and_then(|decide| decide(opening)) {
-            return Err(error);
-        }
-        let open = self.real.open(tenant, opening).await?;
+        on_open.and_then(|decide| decide(opening)).map_or(Ok(()), Err)
+    }
+
+    async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
+        let Call::Apply(unit) = call else { return Ok(()) };
         let on_apply = self.on_apply.lock().unwrap().clone();
+        on_apply.and_then(|decide| decide(tenant, unit)).map_or(Ok(()), Err)
+    }
+
+    async fn after(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
+        let Call::Apply(unit) = call else { return Ok(()) };
         let on_applied = self.on_applied.lock().unwrap().clone();
-        let session = Box::new(Watched { tenant: tenant.id.clone(), real: open.session, on_apply, on_applied });
-        Ok(OpenSession { session, permit: open.permit })
-    }
-}
-
-struct Watched {
-    tenant: TenantId,
-    real: Box<dyn Session>,
-    on_apply: Option<Arc<OnApply>>,
-    on_applied: Option<Arc<OnApply>>,
-}
-
-/// As the real session has it.
-#[async_trait]
-impl Stepwise for Watched {
-    async fn begun(&mut self, key: &LedgerKey) -> Result<Vec<Begun>, SessionError> {
-        self.real.begun(key).await
-    }
-
-    async fn intend(&mut self, key: &LedgerKey, number: u32, before: &str) -> Result<Written, SessionError> {
-        self.real.intend(key, number, before).await
-    }
-
-    async fn run_alone(&mut self, half: Half, statement: &str) -> Result<(), SessionError> {
-        self.real.run_alone(half, statement).await
-    }
-
-    async fn settle(&mut self, key: &LedgerKey, number: u32, after: &str) -> Result<(), SessionError> {
-        self.real.settle(key, number, after).await
-    }
-
-    async fn forget(&mut self, key: &LedgerKey, number: u32) -> Result<(), SessionError> {
-        self.real.forget(key, number).await
-    }
-
-    async fn run_with_outcome(
-        &mut self,
-        key: &LedgerKey,
-        number: u32,
-        statements: &[String],
-    ) -> Result<Written, SessionError> {
-        self.real.run_with_outcome(key, number, statements).await
-    }
-
-    async fn say_again(&mut self, statement: &str) -> Result<(), SessionError> {
-        self.real.say_again(statement).await
-    }
-
-    async fn finish(&mut self, unit: &Unit, outcomes: Outcomes) -> Result<Applied, SessionError> {
-        self.real.finish(unit, outcomes).await
-    }
-
-    async fn print(&mut self, facts: &Facts) -> Result<Print, SessionError> {
-        self.real.print(facts).await
-    }
-
-    async fn mend(&mut self, middle: &Middle, before: &str, when: Mend) -> Result<Mended, SessionError> {
-        self.real.mend(middle, before, when).await
-    }
-
-    async fn renew(&mut self) {
-        self.real.renew().await;
-    }
-}
-
-#[async_trait]
-impl Session for Watched {
-    fn tenant(&self) -> &TenantId {
-        &self.tenant
-    }
-
-    fn server(&self) -> &str {
-        self.real.server()
-    }
-
-    fn in_force(&self) -> &[InForce] {
-        self.real.in_force()
-    }
-
-    fn probe(&self, key: &LedgerKey) -> Probe {
-        self.real.probe(key)
-    }
-
-    async fn apply(&mut self, unit: &Unit) -> Result<Applied, SessionError> {
-        if let Some(error) = self.on_apply.as_ref().and_then(|decide| decide(&self.tenant, unit)) {
-            return Err(error);
-        }
-        let applied = self.real.apply(unit).await?;
-        let lost = self.on_applied.as_ref().and_then(|decide| decide(&self.tenant, unit));
-        lost.map_or(Ok(applied), Err)
-    }
-
-    async fn void(&mut self, key: &LedgerKey) -> Result<(), SessionError> {
-        self.real.void(key).await
-    }
-
-    async fn check(&mut self, sql: &str) -> Result<CheckOutcome, SessionError> {
-        self.real.check(sql).await
-    }
-
-    async fn close(self: Box<Self>) {
-        self.real.close().await;
+        on_applied.and_then(|decide| decide(tenant, unit)).map_or(Ok(()), Err)
     }
 }
 
@@ -182,7 +82,8 @@ name = "one"
 pub struct Rig {
     pub dir: tempfile::TempDir,
     pub log: Arc<dyn Log>,
-    pub gateway: Arc<Tampered>,
+    pub gateway: Arc<dyn Gateway>,
+    deciding: Arc<Deciding>,
     pub workflow: String,
     names: Vec<&'static str>,
 }
@@ -197,14 +98,10 @@ impl Rig {
         }
         let resolver = SecretResolver::new(Variables::Process);
         let real = RealGateway::new(resolver, Arc::new(ServerBudgets::new(8, [])));
-        let gateway = Arc::new(Tampered {
-            real,
-            on_apply: Mutex::default(),
-            on_open: Mutex::default(),
-            on_applied: Mutex::default(),
-        });
+        let deciding = Arc::new(Deciding::default());
+        let gateway = Arc::new(WatchedGateway::new(real, Arc::clone(&deciding) as Arc<dyn Between>));
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock)));
-        let rig = Self { dir, log, gateway, workflow: WORKFLOW.to_owned(), names: names.to_vec() };
+        let rig = Self { dir, log, gateway, deciding, workflow: WORKFLOW.to_owned(), names: names.to_vec() };
         for (number, (up, down)) in (1..).zip(migrations) {
             rig.migration(number, up, down);
         }
@@ -241,6 +138,7 @@ impl Rig {
             disowned: BTreeSet::new(),
             new_databases: BTreeSet::new(),
             concurrency: 4,
+            kinds: Kinds::default(),
         }
     }
 
@@ -261,7 +159,7 @@ impl Rig {
     }
 
     pub fn engine(&self, worker: &str) -> Engine {
-        let gateway = Arc::clone(&self.gateway) as Arc<dyn Gateway>;
+        let gateway = Arc::clone(&self.gateway);
         let settings = Settings { concurrency: 4, lease: Duration::from_secs(30) };
         Engine::new(Arc::clone(&self.log), gateway, WorkerId(worker.to_owned()), settings)
     }
@@ -299,15 +197,15 @@ impl Rig {
     }
 
     pub fn on_apply(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.gateway.on_apply.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.on_apply.lock().unwrap() = Some(Arc::new(decide));
     }
 
     pub fn on_applied(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.gateway.on_applied.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.on_applied.lock().unwrap() = Some(Arc::new(decide));
     }
 
     pub fn on_open(&self, decide: impl Fn(&Opening) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.gateway.on_open.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.on_open.lock().unwrap() = Some(Arc::new(decide));
     }
 }
 

@@ -127,6 +127,7 @@ pub fn new_deploy(fleet: &str, tenants: Vec<NewTenant>) -> NewDeploy {
         trigger: Trigger::Command,
         actor: actor(),
         previous: None,
+        overrides: None,
     };
     let blobs = vec![Blob::new(b"release".to_vec()), Blob::new(b"plan".to_vec())];
     NewDeploy { id: DeployId::fresh(), fleet: fleet.into(), created, blobs, tenants, by: worker("creator") }

@@ -231,7 +231,7 @@ async fn a_finished_deploy_takes_nothing_but_its_seal(bench: Bench) {
     let late = append_for(&claim, 1, succeeded(), TenantStatus::Completed);
     assert!(matches!(bench.append(late).await, Err(AppendError::Finished { .. })));
     assert!(matches!(bench.append(append_to_deploy(deploy, 3, unwind())).await, Err(AppendError::Finished { .. })));
-    let seal = DeployEvent::Sealed { root: digest("root") };
+    let seal = DeployEvent::Sealed { root: digest("root"), signature: None };
     assert_eq!(bench.append(append_to_deploy(deploy, 3, seal.clone())).await.unwrap(), Seq(4));
     assert_eq!(bench.log.deploy(deploy).await.unwrap().summary.seal, Some(digest("root")));
     assert!(matches!(bench.append(append_to_deploy(deploy, 4, seal)).await, Err(AppendError::Finished { .. })));

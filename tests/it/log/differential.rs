@@ -54,7 +54,7 @@ fn deploy_events() -> impl Strategy<Value = DeployEvent> {
         4 => (0_u32..2, 0_u32..2).prop_map(|(stage, wave)| DeployEvent::WaveOpened { stage, wave }),
         1 => Just(unwind()),
         1 => Just(finished()),
-        1 => Just(DeployEvent::Sealed { root: digest("root") }),
+        1 => Just(DeployEvent::Sealed { root: digest("root"), signature: None }),
     ]
 }
 

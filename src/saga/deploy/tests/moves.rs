@@ -23,6 +23,7 @@ fn every_event() -> Vec<(&'static str, DeployEvent)> {
         ("set forward only", set(Direction::ForwardOnly)),
         ("completed", ended(DeployOutcome::Completed, TenantOutcome::Completed)),
         ("unwound", ended(DeployOutcome::Unwound, TenantOutcome::Unwound)),
+        ("resume", DeployEvent::DeployResumed { actor: operator() }),
         ("seal", sealed()),
     ]
 }
@@ -30,19 +31,20 @@ fn every_event() -> Vec<(&'static str, DeployEvent)> {
 /// What has happened | what may happen next. Everything else is illegal.
 const MOVES: &str = "
                                                              | create
-create                                                       | enter 0, set unwind, set forward only, ENDS
-create, enter 0                                              | open 0.0, set unwind, set forward only, ENDS
-create, enter 0, open 0.0                                    | open 0.1, set unwind, set forward only, ENDS
-create, enter 0, open 0.0, open 0.1                          | enter 1, set unwind, set forward only, ENDS
-create, enter 0, open 0.0, open 0.1, enter 1                 | open 1.0, set unwind, set forward only, ENDS
-create, enter 0, open 0.0, open 0.1, enter 1, open 1.0       | set unwind, set forward only, ENDS
-create, set unwind                                           | unwound
-create, enter 0, set unwind                                  | unwound
-create, enter 0, open 0.0, set unwind                        | unwound
-create, enter 0, open 0.0, open 0.1, set unwind              | unwound
-create, set forward only                                     | enter 0, ENDS
-create, enter 0, open 0.0, set forward only                  | open 0.1, ENDS
-create, enter 0, open 0.0, open 0.1, set forward only        | enter 1, ENDS
+create                                                       | enter 0, set unwind, set forward only, ENDS, resume
+create, enter 0                                              | open 0.0, set unwind, set forward only, ENDS, resume
+create, enter 0, open 0.0                                    | open 0.1, set unwind, set forward only, ENDS, resume
+create, enter 0, open 0.0, open 0.1                          | enter 1, set unwind, set forward only, ENDS, resume
+create, enter 0, open 0.0, open 0.1, enter 1                 | open 1.0, set unwind, set forward only, ENDS, resume
+create, enter 0, open 0.0, open 0.1, enter 1, open 1.0       | set unwind, set forward only, ENDS, resume
+create, set unwind                                           | unwound, resume
+create, enter 0, set unwind                                  | unwound, resume
+create, enter 0, open 0.0, set unwind                        | unwound, resume
+create, enter 0, open 0.0, open 0.1, set unwind              | unwound, resume
+create, set forward only                                     | enter 0, ENDS, resume
+create, enter 0, open 0.0, set forward only                  | open 0.1, ENDS, resume
+create, enter 0, open 0.0, open 0.1, set forward only        | enter 1, ENDS, resume
+create, resume, enter 0, resume                              | open 0.0, set unwind, set forward only, ENDS, resume
 create, completed                                            | seal
 create, set unwind, unwound                                  | seal
 create, set unwind, unwound, seal                            |
