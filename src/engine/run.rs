@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::drive::{Driver, LetGo};
 use super::error::EngineError;
@@ -277,7 +278,10 @@ impl Engine {
             }
             let room = hands.len() < self.settings.concurrency;
             let wake = if starved && room { self.next_try(deploy).await? } else { look.at };
+            // In this order and not in a drawn one: the same events make the same run. `stop` is looked at in every round anyhow, so
+            // that tenants which end without pause cannot drown it.
             tokio::select! {
+                biased;
                 Some(ended) = hands.ended(), if !hands.is_empty() => {
                     let mut next = Some(ended);
                     while let Some(ended) = next {
@@ -296,7 +300,7 @@ impl Engine {
                 }
                 // The sender lives as long as the process; should it go, nobody can ask us to stop any more.
                 Ok(()) = stop.changed() => {}
-                () = tokio::time::sleep_until(wake.min(look.at).into()) => {}
+                () = tokio::time::sleep_until(wake.min(look.at)) => {}
             }
         }
     }

@@ -34,6 +34,8 @@ pub type OnOpen = dyn Fn(&Opening) -> Option<SessionError> + Send + Sync;
 pub struct Deciding {
     on_apply: Mutex<Option<Arc<OnApply>>>,
     on_open: Mutex<Option<Arc<OnOpen>>>,
+    /// Decides what is heard of a unit that the real session has run.
+    on_applied: Mutex<Option<Arc<OnApply>>>,
 }
 
 #[async_trait]
@@ -47,6 +49,12 @@ impl Between for Deciding {
         let Call::Apply(unit) = call else { return Ok(Go::Ahead) };
         let on_apply = self.on_apply.lock().unwrap().clone();
         on_apply.and_then(|decide| decide(tenant, unit)).map_or(Ok(Go::Ahead), Err)
+    }
+
+    async fn after(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
+        let Call::Apply(unit) = call else { return Ok(()) };
+        let on_applied = self.on_applied.lock().unwrap().clone();
+        on_applied.and_then(|decide| decide(tenant, unit)).map_or(Ok(()), Err)
     }
 }
 
@@ -199,6 +207,10 @@ impl Rig {
 
     pub fn on_apply(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
         *self.deciding.on_apply.lock().unwrap() = Some(Arc::new(decide));
+    }
+
+    pub fn on_applied(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
+        *self.deciding.on_applied.lock().unwrap() = Some(Arc::new(decide));
     }
 
     pub fn on_open(&self, decide: impl Fn(&Opening) -> Option<SessionError> + Send + Sync + 'static) {
