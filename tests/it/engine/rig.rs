@@ -32,28 +32,28 @@ pub type OnOpen = dyn Fn(&Opening) -> Option<SessionError> + Send + Sync;
 /// Asks them.
 #[derive(Default)]
 pub struct Deciding {
-    on_apply: Mutex<Option<Arc<OnApply>>>,
-    on_open: Mutex<Option<Arc<OnOpen>>>,
+    apply: Mutex<Option<Arc<OnApply>>>,
+    open: Mutex<Option<Arc<OnOpen>>>,
     /// Decides what is heard of a unit that the real session has run.
-    on_applied: Mutex<Option<Arc<OnApply>>>,
+    applied: Mutex<Option<Arc<OnApply>>>,
 }
 
 #[async_trait]
 impl Between for Deciding {
     async fn opening(&self, opening: &Opening) -> Result<(), SessionError> {
-        let on_open = self.on_open.lock().unwrap().clone();
+        let on_open = self.open.lock().unwrap().clone();
         on_open.and_then(|decide| decide(opening)).map_or(Ok(()), Err)
     }
 
     async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
         let Call::Apply(unit) = call else { return Ok(()) };
-        let on_apply = self.on_apply.lock().unwrap().clone();
+        let on_apply = self.apply.lock().unwrap().clone();
         on_apply.and_then(|decide| decide(tenant, unit)).map_or(Ok(()), Err)
     }
 
     async fn after(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
         let Call::Apply(unit) = call else { return Ok(()) };
-        let on_applied = self.on_applied.lock().unwrap().clone();
+        let on_applied = self.applied.lock().unwrap().clone();
         on_applied.and_then(|decide| decide(tenant, unit)).map_or(Ok(()), Err)
     }
 }
@@ -197,15 +197,15 @@ impl Rig {
     }
 
     pub fn on_apply(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.deciding.on_apply.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.apply.lock().unwrap() = Some(Arc::new(decide));
     }
 
     pub fn on_applied(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.deciding.on_applied.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.applied.lock().unwrap() = Some(Arc::new(decide));
     }
 
     pub fn on_open(&self, decide: impl Fn(&Opening) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.deciding.on_open.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.open.lock().unwrap() = Some(Arc::new(decide));
     }
 }
 
