@@ -1,5 +1,5 @@
 //! The simulator: the real engine over a simulated log, simulated tenants, a simulated clock and network, in one thread. A seed decides
-//! everything, so a seed that fails does so every time. See `docs/reliability-simulator.md`.
+//! everything, so a seed that fails does so every time. See `docs/reliability/simulator.md`.
 
 // Panicking is how a test speaks, and a test's own helpers are part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
