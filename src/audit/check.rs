@@ -160,10 +160,11 @@ impl<'a> Check<'a> {
         self.report.streams += 1;
         self.report.events += stream.events.len() as u64;
         let tenant = stream.stream.tenant.clone();
-        let whole = faults.is_empty();
-        for (code, seq, message) in faults {
+        let whole = faults.listed.is_empty();
+        for (code, seq, message) in faults.listed {
             self.find(code, tenant.as_ref(), Some(seq), message);
         }
+        self.report.unlisted += faults.unlisted;
         let Some(tenant) = tenant else {
             self.own_stream(walked, whole).await?;
             return Ok(None);

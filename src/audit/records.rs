@@ -39,8 +39,28 @@ impl Told {
 /// What a record must say.
 struct Expected {
     target: Option<Digest>,
-    /// The release; the outer one is none where what happened last cannot be known.
-    release: Option<Option<Digest>>,
+    release: Known,
+}
+
+/// The release that a record must name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// This one.
+    Release(Digest),
+    /// None: only the tenant's own ledger knows.
+    Nothing,
+    /// What happened last was damaged, which has been found.
+    Lost,
+}
+
+impl Known {
+    fn fits(self, release: Option<Digest>) -> bool {
+        match self {
+            Self::Release(known) => release == Some(known),
+            Self::Nothing => release.is_none(),
+            Self::Lost => true,
+        }
+    }
 }
 
 /// What the deploys of a fleet lead to.
@@ -64,15 +84,14 @@ impl Remembered {
             // What was known of a tenant that is reached otherwise now is of another database.
             let known = match before {
                 Some(before) if before.target == target => before.release,
-                Some(_) => Some(None),
-                None if self.lost => None,
-                None => Some(None),
+                None if self.lost => Known::Lost,
+                _ => Known::Nothing,
             };
             let release = match place {
-                None => None,
+                None => Known::Lost,
                 Some(Place::Unchanged) => known,
-                Some(Place::Unknown) => Some(None),
-                Some(Place::At(release)) => Some(Some(release)),
+                Some(Place::Unknown) => Known::Nothing,
+                Some(Place::At(release)) => Known::Release(release),
             };
             self.tenants.insert(tenant, Expected { target, release });
         }
@@ -86,7 +105,7 @@ impl Remembered {
             (None, Some(_)) if !self.lost => {
                 Some("there is a record of which release the tenant is on, and no deploy has had such a tenant")
             }
-            (Some(expected), Some(record)) if expected.release.is_some_and(|release| release != record.release) => {
+            (Some(expected), Some(record)) if !expected.release.fits(record.release) => {
                 Some("the record of which release the tenant is on does not say what its events say")
             }
             (Some(expected), Some(record)) if expected.target.is_some_and(|target| target != record.target) => {

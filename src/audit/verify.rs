@@ -121,8 +121,16 @@ struct Newest {
 
 impl Newest {
     async fn of(log: &dyn Log, row: &DeployRow) -> Result<Self, LogError> {
-        let end = if row.summary.outcome.is_some() { None } else { Some(log.end(row.id).await?) };
-        Ok(Self { deploy: row.id, end })
+        let deploy = row.id;
+        if row.summary.outcome.is_some() {
+            return Ok(Self { deploy, end: None });
+        }
+        match log.end(deploy).await {
+            Ok(end) => Ok(Self { deploy, end: Some(end) }),
+            // Places that are none are found where the streams are walked.
+            Err(LogError::Corrupt { .. }) => Ok(Self { deploy, end: None }),
+            Err(error) => Err(error),
+        }
     }
 
     async fn has_moved(&self, log: &dyn Log) -> Result<bool, LogError> {

@@ -1,5 +1,6 @@
 //! One stream, followed from its genesis without trust.
 
+use crate::base::limits::FINDINGS_MAX;
 use crate::base::{Code, Digest, Epoch, Seq};
 use crate::log::{RawEvent, RawStream};
 use crate::saga::chain;
@@ -18,9 +19,28 @@ pub(super) struct Walked {
 /// What is wrong, and at which event.
 type Fault = (Code, Seq, String);
 
+/// What is wrong with a stream.
+#[derive(Default)]
+pub(super) struct Faults {
+    /// The first of it.
+    pub(super) listed: Vec<Fault>,
+    /// How much there is beyond that.
+    pub(super) unlisted: u64,
+}
+
+impl Faults {
+    fn push(&mut self, fault: Fault) {
+        if self.listed.len() < FINDINGS_MAX {
+            self.listed.push(fault);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+}
+
 /// Follows the chain. After a break it goes on from what is stored, so that one act of tampering gives one finding.
-pub(super) fn walk(stream: &RawStream) -> (Walked, Vec<Fault>) {
-    let mut faults = Vec::new();
+pub(super) fn walk(stream: &RawStream) -> (Walked, Faults) {
+    let mut faults = Faults::default();
     let count = stream.events.len();
     let mut walked = Walked { events: Vec::with_capacity(count), positions: Vec::with_capacity(count), end: None };
     let mut head = Some(chain::genesis(&stream.stream));
@@ -52,7 +72,9 @@ pub(super) fn walk(stream: &RawStream) -> (Walked, Vec<Fault>) {
         head = Some(raw.hash);
         expected = Seq(raw.seq.0.saturating_add(1));
     }
-    faults.extend(out_of_order(&stream.events));
+    if let Some(fault) = out_of_order(&stream.events) {
+        faults.push(fault);
+    }
     let length = Seq(expected.0 - 1);
     if length != stream.last_seq {
         let message = format!("the stream has {length} events and its header says {}", stream.last_seq);

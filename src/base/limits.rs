@@ -30,9 +30,8 @@ pub const EXPORT_LINE_BYTES_MAX: u64 = 4 * RELEASE_BYTES_MAX + 4_096;
 /// and the plans of four times as much.
 pub const EXPORT_KEPT_BYTES_MAX: u64 = 4 * RELEASE_BYTES_MAX;
 
-/// Bytes of one stream in an export, which is in memory as a whole: ten times what the longest plan comes to, with every step tried some
-/// ten times.
-pub const EXPORT_STREAM_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Bytes of one stream in an export, which is in memory as a whole: ten times what the longest plan comes to where every step succeeds.
+pub const EXPORT_STREAM_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Deploys that one export holds.
 pub const EXPORT_DEPLOYS_MAX: usize = 100_000;

@@ -74,16 +74,19 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
             Some(request) => request,
             None => context.request(&args.selection, &args.disown).await?,
         };
-        let found = engine::prepare(&*log, &*context.gateway(), request).await.map_err(prepared)?;
-        if found.changing() == 0 && found.tenants.iter().all(|of| of.survey.is_none()) {
-            return Ok(nothing_to_do(context, &found));
-        }
-        match create(&*log, found, Trigger::Command).await {
+        let made = match engine::prepare(&*log, &*context.gateway(), request).await {
+            Ok(found) if found.changing() == 0 && found.tenants.iter().all(|of| of.survey.is_none()) => {
+                return Ok(nothing_to_do(context, &found));
+            }
+            Ok(found) => create(&*log, found, Trigger::Command).await,
+            Err(error) => Err(error),
+        };
+        match made {
             // Somebody was quicker, between our look and our write.
             Err(EngineError::Create(busy @ CreateError::FleetBusy { .. })) => patience.pause(busy).await?,
             // Somebody's deploy has come and gone meanwhile: what was seen of the tenants is no longer so, and is looked at again.
             Err(EngineError::Create(CreateError::FleetMoved { .. })) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(prepared(error)),
             Ok(deploy) => return drive(context, &log, deploy, Tells::All).await,
         }
     }

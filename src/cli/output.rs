@@ -208,9 +208,9 @@ fn printable(json: String) -> String {
     // All of them stand inside of strings, and none needs more than four digits.
     json.chars().fold(String::new(), |mut text, c| {
         if unfit(c) {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)))
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
-            text.push(c)
+            text.push(c);
         }
         text
     })

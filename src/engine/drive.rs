@@ -21,7 +21,7 @@ use crate::saga::plan::{Plan, PlannedStep, UndoSource};
 use crate::saga::retry::{Tried, waits_for_predecessor};
 use crate::saga::summary::TenantStatus;
 use crate::saga::tenant::{Action, Looks, StepState, TenantState};
-use crate::step::{Afterwards, Scripts, Seen, StepContext, StepKind, Trouble, Undoing};
+use crate::step::{Afterwards, Said, Scripts, Seen, StepContext, StepKind, Trouble, Undoing};
 use crate::tenant::{Opening, Outcome};
 
 /// Why a driver let go of its tenant.
@@ -104,8 +104,9 @@ impl Driver {
                     self.record(TenantEvent::UndoSkipped { step: step.id.clone(), reason })?
                 }
                 Action::Finish { outcome, reason, code } => {
-                    let reason = self.tell(outcome, reason).await;
-                    self.record(TenantEvent::TenantFinished { outcome, reason, code })?;
+                    if let Some(reason) = self.tell(outcome, reason).await {
+                        self.record(TenantEvent::TenantFinished { outcome, reason, code })?;
+                    }
                     Flow::End(self.let_go().await?)
                 }
                 Action::AwaitWave | Action::AwaitDecision | Action::Rest => Flow::End(self.let_go().await?),
@@ -120,40 +121,59 @@ impl Driver {
         Ok(end)
     }
 
-    /// Tells the tenant's ledger what only a human's word says to be in effect, before the tenant ends with it: the next deploy goes by
-    /// the ledger. Where that cannot be done, the reason of the end says so.
-    async fn tell(&mut self, outcome: TenantOutcome, reason: String) -> String {
-        if !matches!(outcome, TenantOutcome::Completed | TenantOutcome::Abandoned) {
-            return reason;
+    /// Tells the tenant's ledger what only a human's word says, before the tenant ends with it: the next deploy goes by the ledger. Gives
+    /// the reason of the end, which says so where that could not be done; none where the operator has said stop meanwhile. Whoever dies
+    /// here has a successor that finds the same to tell, and tells it again.
+    async fn tell(&mut self, outcome: TenantOutcome, reason: String) -> Option<String> {
+        if outcome == TenantOutcome::Stuck {
+            return Some(reason);
         }
         let plan = Arc::clone(&self.plan);
-        let by_word: Vec<PlannedStep> = self
-            .state
-            .steps(&plan)
-            .filter(|(step, at)| match at {
-                StepState::Left => true,
-                StepState::Succeeded(_) => self.state.is_applied_by_word(&step.id),
-                _ => false,
-            })
-            .map(|(step, _)| step.clone())
-            .collect();
-        for step in &by_word {
-            let told = match self.kind(step) {
-                Err(failure) => Err(failure.into()),
-                Ok(kind) => match self.context(Undoing::Scripted).await {
-                    Err(trouble) => Err(trouble),
-                    Ok(mut cx) => kind.tell(step, &mut cx).await,
-                },
-            };
-            if let Err(Trouble { failure, .. }) = told {
+        let said = |(step, at): (&PlannedStep, &StepState)| match at {
+            StepState::Left => Some((step.clone(), Said::InEffect)),
+            StepState::Succeeded(_) if self.state.is_applied_by_word(&step.id) => Some((step.clone(), Said::InEffect)),
+            // Its ledger row may stand although what it tells of was taken back.
+            StepState::Failed { .. } if self.state.is_undone_by_hand(&step.id) => Some((step.clone(), Said::Undone)),
+            _ => None,
+        };
+        let by_word: Vec<_> = self.state.steps(&plan).filter_map(said).collect();
+        for (step, said) in by_word {
+            let mut attempt = Attempt(1);
+            while let Err(Trouble { failure, .. }) = self.tell_of(&step, said).await {
                 self.session = None;
-                return format!(
-                    "{reason}; the tenant's ledger could not be told that {} is in effect: {} ({})",
-                    step.id, failure.message, failure.code
-                );
+                let policy = &self.shared.workflow.on_failure.retry;
+                let Some(pause) = policy.pause_of_look(&failure, self.tried(&step, attempt)) else {
+                    let what = if said == Said::InEffect { "is in effect" } else { "was undone" };
+                    return Some(format!(
+                        "{reason}; the tenant's ledger, by which the next deploy goes, could not be told that {} {what}: {} ({})",
+                        step.id, failure.message, failure.code
+                    ));
+                };
+                attempt = attempt.next();
+                if !self.waits_until(self.shared.log.clock().now().plus(pause)).await {
+                    return None;
+                }
             }
         }
-        reason
+        Some(reason)
+    }
+
+    async fn tell_of(&mut self, step: &PlannedStep, said: Said) -> Result<(), Trouble> {
+        let kind = self.kind(step)?;
+        let mut cx = self.context(Undoing::Scripted).await?;
+        kind.tell(step, said, &mut cx).await
+    }
+
+    /// Waits with the tenant in hand. `false`: the operator has said stop, and it was not waited to the end.
+    async fn waits_until(&self, moment: Timestamp) -> bool {
+        while moment > self.shared.log.clock().now() {
+            if self.shared.stopping() {
+                return false;
+            }
+            let left = self.shared.log.clock().now().until(moment);
+            tokio::time::sleep(left.min(POLL)).await;
+        }
+        true
     }
 
     /// Folds an event in; it becomes durable with the next announcement or at the end.
@@ -333,12 +353,8 @@ impl Driver {
                 return Ok(Flow::End(self.let_go().await?));
             }
             // In a deploy that has turned the tenant is handed out whatever it waits for, and a look has to wait all the same.
-            while not_before > self.shared.log.clock().now() {
-                if self.shared.stopping() {
-                    return Ok(Flow::End(self.let_go().await?));
-                }
-                let left = self.shared.log.clock().now().until(not_before);
-                tokio::time::sleep(left.min(POLL)).await;
+            if !self.waits_until(not_before).await {
+                return Ok(Flow::End(self.let_go().await?));
             }
         }
         let seen = self.look(step, half).await;

@@ -133,6 +133,7 @@ pub async fn prepare(log: &dyn Log, gateway: &dyn Gateway, request: Request) -> 
     }
     refusals.extend(same_database(&tenants));
     if !refusals.is_empty() {
+        known.is_still_so(log, &request.fleet).await?;
         return Err(refused(refusals, request.tenants.len()));
     }
     refuse_missing_undo(&request, tenants.iter().flat_map(|(_, _, pending)| pending))?;

@@ -93,6 +93,7 @@ pub async fn prepare_rollback(
         }
     }
     if !refusals.is_empty() {
+        known.is_still_so(log, &request.fleet).await?;
         return Err(refused(refusals, total));
     }
     tenants.sort_by(|(a, ..), (b, ..)| a.id.cmp(&b.id));

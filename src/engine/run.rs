@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::drive::{Driver, LetGo};
 use super::error::EngineError;
 use super::gateway::Gateway;
 use super::hands::{Ended, Hands};
-use super::seal::read_through;
+use super::seal::with_seal;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
@@ -18,7 +19,6 @@ use crate::base::{DeployId, Digest, Epoch, SigningKey, WorkerId};
 use crate::fleet::Engine as Database;
 use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
 use crate::release::{Dialect, Release};
-use crate::saga::chain;
 use crate::saga::deploy::{Decision, DeployState};
 use crate::saga::event::{Cause, DeployEvent, DeployOutcome, Direction, Event, StreamId};
 use crate::saga::failure::{ErrorClass, Failure};
@@ -87,7 +87,7 @@ pub(super) struct Shared {
     pub(super) kinds: Kinds,
     /// How many tenants the deploy set out to change.
     pub(super) changing: u64,
-    deploy: DeployId,
+    pub(super) deploy: DeployId,
     release: Release,
     stop: watch::Receiver<Stop>,
     view: RwLock<DeploySummary>,
@@ -278,7 +278,10 @@ impl Engine {
             }
             let room = hands.len() < self.settings.concurrency;
             let wake = if starved && room { self.next_try(deploy).await? } else { look.at };
+            // In this order and not in a drawn one: the same events make the same run. `stop` is looked at in every round anyhow, so
+            // that tenants which end without pause cannot drown it.
             tokio::select! {
+                biased;
                 Some(ended) = hands.ended(), if !hands.is_empty() => {
                     let mut next = Some(ended);
                     while let Some(ended) = next {
@@ -297,7 +300,7 @@ impl Engine {
                 }
                 // The sender lives as long as the process; should it go, nobody can ask us to stop any more.
                 Ok(()) = stop.changed() => {}
-                () = tokio::time::sleep_until(wake.min(look.at).into()) => {}
+                () = tokio::time::sleep_until(wake.min(look.at)) => {}
             }
         }
     }
@@ -360,7 +363,7 @@ impl Engine {
                 }
                 Decision::WaitForHuman => return Ok(idle.then_some(Ending::Waiting)),
                 Decision::Rest => return Ok(state.summary().outcome.map(Ending::Finished)),
-                Decision::Append(event) => self.with_seal(shared, deploy, &state, *event).await?,
+                Decision::Append(event) => with_seal(shared, self.signer.as_deref(), &state, *event).await?,
                 Decision::Unwind => self.first_failure(deploy).await?,
             };
             match events {
@@ -401,33 +404,6 @@ impl Engine {
         let failure = Failure::new(ErrorClass::Permanent, code, row.summary.message.unwrap_or_default());
         let cause = Cause::TenantFailed { tenant: row.tenant, step, failure };
         Ok(Ok(vec![DeployEvent::DirectionSet { direction: Direction::Unwind, cause }]))
-    }
-
-    /// An event as it is appended: an end together with its seal, so that none is ever without. Every tenant has ended, and the end is
-    /// refused if the deploy's stream has grown, so the heads stay as they are read. What is signed has been read through before: the
-    /// signature is the word of whoever has the key. The inner error: what does not fit.
-    async fn with_seal(
-        &self,
-        shared: &Shared,
-        deploy: DeployId,
-        state: &DeployState,
-        event: DeployEvent,
-    ) -> Result<Result<Vec<DeployEvent>, &'static str>, LogError> {
-        let DeployEvent::DeployFinished { outcome, account } = &event else { return Ok(Ok(vec![event])) };
-        let end = chain::end_digest(*outcome, account);
-        let mut heads = self.log.heads(deploy).await?.into_iter();
-        let own = heads.next().map(|(_, seq, head)| (seq, head)).filter(|(seq, _)| *seq == state.seq());
-        let Some(own) = own else { return Ok(Err("the deploy's stream is longer than it reads")) };
-        let tenants: Vec<_> = heads.filter_map(|(tenant, seq, head)| Some((tenant?, seq, head))).collect();
-        let root = chain::seal(deploy, own, end, &tenants);
-        let mut signature = None;
-        if let Some(key) = &self.signer {
-            if let Err(misfit) = read_through(shared, deploy, &tenants, account).await? {
-                return Ok(Err(misfit));
-            }
-            signature = Some(Box::new(key.sign(&chain::signed(self.log.id(), deploy, &root))));
-        }
-        Ok(Ok(vec![event, DeployEvent::Sealed { root, signature }]))
     }
 }
 

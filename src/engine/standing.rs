@@ -10,7 +10,7 @@ use super::gateway::Gateway;
 use super::prepare::{Request, SurveyMode};
 use crate::base::{Digest, TenantId};
 use crate::fleet::Tenant;
-use crate::log::{Log, LogError, TenantRecord};
+use crate::log::{CreateError, Log, LogError, TenantRecord};
 use crate::release::{Migration, Release};
 use crate::saga::event::Previous;
 use crate::step::in_force_digest;
@@ -69,6 +69,18 @@ impl Known {
         let newest = log.deploys(Some(fleet), 1).await?.pop();
         let previous = newest.map(|row| Previous { deploy: row.id, seal: row.summary.seal });
         Ok(Self { previous, records: log.records(fleet).await? })
+    }
+
+    /// An error where a deploy of the fleet is under way or has come and gone since: what tenants were found to be may then be its doing,
+    /// and is no reason to refuse anybody. The log would not take our deploy either.
+    pub(super) async fn is_still_so(&self, log: &dyn Log, fleet: &str) -> Result<(), EngineError> {
+        let newest = log.deploys(Some(fleet), 1).await?.pop();
+        let fleet = fleet.to_owned();
+        match newest.map(|row| (Previous { deploy: row.id, seal: row.summary.seal }, row.summary.outcome)) {
+            Some((Previous { deploy, .. }, None)) => Err(CreateError::FleetBusy { fleet, deploy }.into()),
+            newest if newest.map(|(previous, _)| previous) == self.previous => Ok(()),
+            newest => Err(CreateError::FleetMoved { fleet, newest: newest.map(|(of, _)| of.deploy) }.into()),
+        }
     }
 }
 

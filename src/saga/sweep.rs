@@ -1,5 +1,5 @@
 //! The sweep: every small deploy × everything that can go wrong in it × a turn at every moment × a death at every moment, each carried on
-//! to its end, and every end held against those that are reached without a death. Exhaustive, and counted: `docs/reliability.md` has the
+//! to its end, and every end held against those that are reached without a death. Exhaustive, and counted: `docs/reliability/sweep.md` has the
 //! numbers and the command that repeats them.
 //!
 //! "At every moment" is literal: between any two small steps of the model in [`super::sim`], so before and after each append, between what

@@ -108,7 +108,8 @@ impl TenantState {
     }
 
     /// Whether a human has said that this step is undone: its undo then only writes that into the tenant's ledger, because a ledger
-    /// that still had the migration in force would make the next deploy leave it out.
+    /// that still had the migration in force would make the next deploy leave it out. An act that was in doubt has no undo; its tenant's
+    /// ledger is told before the tenant ends.
     #[must_use]
     pub fn is_undone_by_hand(&self, step: &StepId) -> bool {
         self.undone_by_hand.contains(step)
@@ -190,9 +191,9 @@ impl TenantState {
                     self.finished = None;
                     self.settled_by_hand = true;
                     self.undone_by_hand.retain(|of| of != step);
-                    // A stuck act that is said to be undone has failed, and leaves nothing to undo.
+                    // A stuck act that is said to be undone has failed, and leaves nothing to undo but what its ledger may say.
                     match (*resolution, stuck) {
-                        (Resolution::Undone, Some(Half::Undo)) => self.undone_by_hand.push(step.clone()),
+                        (Resolution::Undone, _) => self.undone_by_hand.push(step.clone()),
                         (Resolution::Applied, Some(Half::Act)) => self.applied_by_word.push(step.clone()),
                         _ => {}
                     }

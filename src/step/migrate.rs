@@ -2,14 +2,15 @@
 //! statements commit by themselves, one course.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::expand::{Change, Expand, frozen, parameters};
 use super::scripts::Part;
-use super::{Afterwards, Seen, StepContext, StepError, StepKind, Trouble, Undoing};
+use super::{Afterwards, Said, Seen, StepContext, StepError, StepKind, Trouble, Undoing};
 use crate::base::{Code, StepId};
 use crate::saga::event::{Evidence, Half};
 use crate::saga::failure::{ErrorClass, Failure};
@@ -139,7 +140,7 @@ impl StepKind for Migrate {
         let in_force = matches!(cx.session.probe(&cx.key(&step.id, Half::Act)), Probe::Applied(_));
         // Also where it then stays: the next deploy goes by the ledger.
         if cx.undoing == Undoing::Believed && !in_force {
-            Job::of(step, Half::Act, By::Word, cx)?.run(cx).await?;
+            self.tell(step, Said::InEffect, cx).await?;
         }
         if cx.undoing == Undoing::Scripted
             && !in_force
@@ -158,15 +159,16 @@ impl StepKind for Migrate {
         Job::of(step, Half::Undo, by, cx)?.run(cx).await
     }
 
-    async fn tell(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
-        let mut job = Job::of(step, Half::Act, By::Word, cx)?;
+    async fn tell(&self, step: &PlannedStep, said: Said, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
+        let half = if said == Said::InEffect { Half::Act } else { Half::Undo };
+        let mut job = Job::of(step, half, By::Word, cx)?;
         if fits(&job.unit, cx).is_err() {
             // The ledger says so already.
             return Ok(());
         }
-        // Where the act was given up to take a part of it back, and the rest was then done by hand, its key is taken.
-        if cx.session.probe(&job.unit.key) == Probe::Void {
-            job.unit.key = cx.key(&step.id, Half::Undo);
+        // What happened before the human came may have taken the key: the act was given up, or it was undone and is in effect again.
+        if cx.session.probe(&job.unit.key) != Probe::NotApplied {
+            job.unit.key = cx.key(&StepId(format!("by hand: {}", step.id)), half);
         }
         job.run(cx).await.map(drop)
     }

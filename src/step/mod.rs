@@ -106,6 +106,15 @@ pub enum Afterwards {
     Forgo,
 }
 
+/// What a human has said of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// It is in effect, and stays.
+    InEffect,
+    /// It is not, whatever evidence it left.
+    Undone,
+}
+
 /// One kind of step.
 #[async_trait]
 pub trait StepKind: Send + Sync {
@@ -128,10 +137,10 @@ pub trait StepKind: Send + Sync {
         Ok(Evidence::default())
     }
 
-    /// Tells the tenant, where only a human's word says that a step is in effect and stays, so that the next deploy goes by it. The
-    /// word is in the log; told again, it is the same.
-    async fn tell(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
-        let _ = (step, cx);
+    /// Tells the tenant what only a human's word says of a step, and nothing that is still to come will: the next deploy goes by what
+    /// the tenant knows. The word is in the log; told again, it is the same.
+    async fn tell(&self, step: &PlannedStep, said: Said, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
+        let _ = (step, said, cx);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::saga::event::{Evidence, Half};
 use crate::saga::failure::{ErrorClass, Failure};
 use crate::saga::plan::PlannedStep;
 use crate::saga::workflow::StepDef;
-use crate::step::{Afterwards, Expand, Seen, StepContext, StepError, StepKind, Trouble};
+use crate::step::{Afterwards, Expand, Said, Seen, StepContext, StepError, StepKind, Trouble};
 use crate::tenant::SessionError;
 
 /// Where in a deploy something can go wrong.
@@ -241,8 +241,8 @@ impl StepKind for Directed {
         Ok(evidence)
     }
 
-    async fn tell(&self, step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
-        self.kind.tell(step, cx).await
+    async fn tell(&self, step: &PlannedStep, said: Said, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
+        self.kind.tell(step, said, cx).await
     }
 
     async fn probe(

@@ -89,7 +89,7 @@ impl Row {
     }
 }
 
-/// As `docs/reliability.md` has it: a line for each family, and one for all.
+/// As `docs/reliability/sweep.md` has it: a line for each family, and one for all.
 fn table(title: &str, families: &[Family], rows: &[Row], time: Duration) -> String {
     let head = [
         "family",

@@ -4,20 +4,25 @@ mod process;
 mod rig;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use async_trait::async_trait;
 use rig::{Rig, word};
 
 use windlass::base::limits::LEASE;
-use windlass::base::{Code, Coded as _, TenantId, WorkerId};
-use windlass::engine::{Ending, EngineError, Stop, prepare_rollback, resolve, resolve_all, retry};
-use windlass::saga::event::{DeployOutcome, Evidence, Half, Resolution, StreamId, TenantEvent};
+use windlass::base::{Code, Coded as _, DeployId, TenantId, WorkerId};
+use windlass::engine::{
+    Ending, EngineError, Gateway, OpenSession, Stop, prepare_rollback, resolve, resolve_all, retry,
+};
+use windlass::fleet::Tenant;
+use windlass::log::CreateError;
+use windlass::saga::event::{DeployOutcome, Evidence, Half, Resolution, StreamId, TenantEvent, Trigger};
 use windlass::saga::failure::{ErrorClass, Failure};
 use windlass::saga::plan::{PlannedStep, UndoSource};
 use windlass::saga::summary::TenantStatus;
 use windlass::saga::workflow::StepDef;
 use windlass::step::{Expand, Kinds, StepContext, StepError, StepKind, Trouble};
-use windlass::tenant::{Outcome, SessionError};
+use windlass::tenant::{Opening, Outcome, SessionError, Survey};
 
 const TABLE: (&str, &str) = ("CREATE TABLE a (id int)", "DROP TABLE a");
 
@@ -145,6 +150,81 @@ async fn a_step_that_took_effect_by_a_humans_word_is_undone_with_the_rest() {
     }
 }
 
+/// The simulator found that the ledger kept the migration, so that the next deploy left it out.
+#[tokio::test]
+async fn what_took_effect_in_doubt_and_was_taken_back_by_hand_is_applied_by_the_next_deploy() {
+    // The ledger is told at once; only when it is asked the last time; never.
+    for refused in [0, 1, u32::MAX] {
+        let rig = Rig::new(&["acme"], &[TABLE]);
+        let (answers, opened) = (AtomicU32::new(0), AtomicU32::new(0));
+        rig.on_applied(move |tenant, _| {
+            let failure = Failure::new(ErrorClass::Transient, Code::TenantUnreachable, "gone");
+            let lost = || SessionError { tenant: tenant.clone(), failure, outcome: Outcome::Unknown };
+            (answers.fetch_add(1, Ordering::SeqCst) == 0).then(lost)
+        });
+        // The session that ran it opened; neither look does; and then nobody does who has something to tell.
+        rig.on_open(move |opening| {
+            let tried = opened.fetch_add(1, Ordering::SeqCst);
+            let gone = || SessionError::no_effect(&opening.tenant, ErrorClass::Transient, Code::TenantTimeout, "no");
+            (tried != 0 && tried < refused.saturating_add(3)).then(gone)
+        });
+        let (deploy, ending) = rig.deploy().await;
+        assert_eq!((ending, rig.at(deploy, "acme").await.code), (Ending::Waiting, Some(Code::InDoubt)));
+        rig.sql("acme", "DROP TABLE a").await;
+        let acme = TenantId::new("acme").unwrap();
+        resolve(&*rig.log, deploy, &acme, Resolution::Undone, &word("dropped it")).await.unwrap();
+        assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
+        let events = rig.events(deploy, "acme").await;
+        let Some(TenantEvent::TenantFinished { reason, .. }) = events.last() else { panic!("{events:?}") };
+        if refused == u32::MAX {
+            assert!(reason.contains("could not be told that migrate:0001_m was undone"), "{reason}");
+            continue;
+        }
+        assert!(!reason.contains("told that"), "{reason}");
+        let (_, ending) = rig.deploy().await;
+        assert_eq!(ending, Ending::Finished(DeployOutcome::Completed));
+        let there = rig.sql("acme", "SELECT name FROM sqlite_schema WHERE name = 'a'").await;
+        assert_eq!(there, ["a"]);
+    }
+}
+
+/// The simulator found that the ledger kept the undo, so that the next deploy would have applied the migration again.
+#[tokio::test]
+async fn what_was_undone_in_doubt_and_brought_back_by_hand_is_left_out_by_the_next_deploy() {
+    let mut rig = Rig::new(&["acme", "bolt"], &[TABLE]);
+    // One after the other.
+    let wave = "name = \"one\"\n  [[stage.wave]]\n  select = \"*\"\n  size = \"1\"\n";
+    rig.workflow = rig.workflow.replace("name = \"one\"\n", wave);
+    let (undone, mended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (seen, healed) = (Arc::clone(&undone), Arc::clone(&mended));
+    rig.on_apply(move |tenant, _| {
+        let error = || SessionError::no_effect(tenant, ErrorClass::Permanent, Code::StepFailed, "no");
+        (tenant.as_str() == "bolt" && !healed.load(Ordering::SeqCst)).then(error)
+    });
+    rig.on_applied(move |tenant, unit| {
+        let failure = Failure::new(ErrorClass::Transient, Code::TenantUnreachable, "gone");
+        let lost = || SessionError { tenant: tenant.clone(), failure, outcome: Outcome::Unknown };
+        (unit.key.half == Half::Undo && !seen.swap(true, Ordering::SeqCst)).then(lost)
+    });
+    let healed = Arc::clone(&mended);
+    rig.on_open(move |opening| {
+        let gone = || SessionError::no_effect(&opening.tenant, ErrorClass::Transient, Code::TenantTimeout, "no");
+        (undone.load(Ordering::SeqCst) && !healed.load(Ordering::SeqCst)).then(gone)
+    });
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!((ending, rig.at(deploy, "acme").await.code), (Ending::Waiting, Some(Code::InDoubt)));
+    mended.store(true, Ordering::SeqCst);
+    rig.sql("acme", "CREATE TABLE a (id int)").await;
+    let acme = TenantId::new("acme").unwrap();
+    resolve(&*rig.log, deploy, &acme, Resolution::Applied, &word("it is there again")).await.unwrap();
+    assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::EndedByHand));
+    let (deploy, ending) = rig.deploy().await;
+    assert_eq!(ending, Ending::Finished(DeployOutcome::Completed));
+    let started =
+        |event: &TenantEvent| matches!(event, TenantEvent::StepStarted { step, .. } if step.as_str().contains("0001"));
+    assert!(!rig.events(deploy, "acme").await.iter().any(started));
+}
+
 #[tokio::test]
 async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
     let mut rig = Rig::new(&["acme", "bolt"], &[TABLE]);
@@ -160,6 +240,43 @@ async fn a_tenant_that_waits_for_its_next_try_does_not_delay_the_unwind() {
     let deploy = rig.create().await;
     // Bounded by the rig's own deadline, far below the hour.
     assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
+}
+
+/// While the tenants are asked, somebody else rolls the same deploy back.
+struct Meanwhile<'r> {
+    rig: &'r Rig,
+    deploy: DeployId,
+    begun: AtomicBool,
+}
+
+#[async_trait]
+impl Gateway for Meanwhile<'_> {
+    async fn survey(&self, tenant: &Tenant) -> Result<Survey, SessionError> {
+        if !self.begun.swap(true, Ordering::SeqCst) {
+            let (rig, of) = (self.rig, self.deploy);
+            let prepared = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, of).await.unwrap();
+            let deploy = rig.create_from(prepared, Trigger::Rollback { of }).await;
+            assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Completed));
+        }
+        self.rig.gateway.survey(tenant).await
+    }
+
+    async fn open(&self, _: &Tenant, _: &Opening) -> Result<OpenSession, SessionError> {
+        unreachable!("nothing is touched")
+    }
+}
+
+/// The simulator found that the tenants were blamed: they had lost, or had already, what the other deploy was just about.
+#[tokio::test]
+async fn what_another_deploy_did_meanwhile_is_no_reason_to_refuse_a_tenant() {
+    let rig = Rig::new(&["acme"], &[TABLE]);
+    let (deploy, _) = rig.deploy().await;
+    let meanwhile = Meanwhile { rig: &rig, deploy, begun: AtomicBool::new(false) };
+    let refused = prepare_rollback(&*rig.log, &meanwhile, rig.request().await, deploy).await.map(|of| of.changing());
+    assert!(matches!(refused, Err(EngineError::Create(CreateError::FleetMoved { .. }))), "{refused:?}");
+    // Nobody is in the way any more, and it is not in force.
+    let refused = prepare_rollback(&*rig.log, &*rig.gateway, rig.request().await, deploy).await.map(|of| of.changing());
+    assert!(matches!(refused, Err(EngineError::Refused { .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -236,7 +353,7 @@ async fn only_tenants_that_are_stuck_over_one_thing_are_settled_together() {
 #[tokio::test]
 async fn a_program_without_a_kind_of_step_leaves_the_deploy_to_one_that_has_it() {
     struct Nothing;
-    #[async_trait::async_trait]
+    #[async_trait]
     impl StepKind for Nothing {
         fn name(&self) -> &'static str {
             "nothing"

@@ -32,21 +32,29 @@ pub type OnOpen = dyn Fn(&Opening) -> Option<SessionError> + Send + Sync;
 /// Asks them.
 #[derive(Default)]
 pub struct Deciding {
-    on_apply: Mutex<Option<Arc<OnApply>>>,
-    on_open: Mutex<Option<Arc<OnOpen>>>,
+    applying: Mutex<Option<Arc<OnApply>>>,
+    opening: Mutex<Option<Arc<OnOpen>>>,
+    /// Decides what is heard of a unit that the real session has run.
+    applied: Mutex<Option<Arc<OnApply>>>,
 }
 
 #[async_trait]
 impl Between for Deciding {
     async fn opening(&self, opening: &Opening) -> Result<(), SessionError> {
-        let on_open = self.on_open.lock().unwrap().clone();
+        let on_open = self.opening.lock().unwrap().clone();
         on_open.and_then(|decide| decide(opening)).map_or(Ok(()), Err)
     }
 
     async fn before(&self, tenant: &TenantId, call: &Call<'_>) -> Result<Go, SessionError> {
         let Call::Apply(unit) = call else { return Ok(Go::Ahead) };
-        let on_apply = self.on_apply.lock().unwrap().clone();
+        let on_apply = self.applying.lock().unwrap().clone();
         on_apply.and_then(|decide| decide(tenant, unit)).map_or(Ok(Go::Ahead), Err)
+    }
+
+    async fn after(&self, tenant: &TenantId, call: &Call<'_>) -> Result<(), SessionError> {
+        let Call::Apply(unit) = call else { return Ok(()) };
+        let on_applied = self.applied.lock().unwrap().clone();
+        on_applied.and_then(|decide| decide(tenant, unit)).map_or(Ok(()), Err)
     }
 }
 
@@ -198,11 +206,15 @@ impl Rig {
     }
 
     pub fn on_apply(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.deciding.on_apply.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.applying.lock().unwrap() = Some(Arc::new(decide));
+    }
+
+    pub fn on_applied(&self, decide: impl Fn(&TenantId, &Unit) -> Option<SessionError> + Send + Sync + 'static) {
+        *self.deciding.applied.lock().unwrap() = Some(Arc::new(decide));
     }
 
     pub fn on_open(&self, decide: impl Fn(&Opening) -> Option<SessionError> + Send + Sync + 'static) {
-        *self.deciding.on_open.lock().unwrap() = Some(Arc::new(decide));
+        *self.deciding.opening.lock().unwrap() = Some(Arc::new(decide));
     }
 }
 

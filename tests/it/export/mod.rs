@@ -20,7 +20,6 @@ use crate::support::project::{Project, Ran};
 struct Exports {
     project: Project,
     key: String,
-    seed: String,
     deploys: [String; 2],
     /// Of the first deploy, of the second, and of the whole log.
     files: [Vec<String>; 3],
@@ -60,8 +59,7 @@ impl Exports {
             lines(&project, file)
         };
         let files = [export(&deploys[0], "first"), export(&deploys[1], "second"), export("--all", "all")];
-        let seed = seed(&project, "key");
-        Self { project, key, seed, deploys, files }
+        Self { project, key, deploys, files }
     }
 
     /// What `audit verify` says of these lines, in a folder where there is nothing else.
