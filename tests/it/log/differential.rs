@@ -212,6 +212,7 @@ async fn everything(bench: &Bench, deploy: DeployId) -> Vec<String> {
         format!("{:?}", log.holders(deploy).await),
         format!("{:?}", log.next_ready(deploy).await),
         format!("{:?}", log.blobs().await),
+        format!("{:?}", log.fleets().await),
     ];
     for fleet in FLEETS {
         said.push(format!("{:?}", log.records(fleet).await));
