@@ -82,7 +82,8 @@ fn of_page(name: &str, text: &str) -> Vec<Written> {
             inside = !inside;
         } else if inside {
             let line = line.trim_start().trim_start_matches("$ ");
-            if line.starts_with("windlass ") {
+            // A line of a Cargo.toml names the library.
+            if line.starts_with("windlass ") && !line.starts_with("windlass = ") {
                 add(line, Lacks::Nothing);
             }
         } else {
