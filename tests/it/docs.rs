@@ -79,14 +79,14 @@ fn pages() -> Vec<PathBuf> {
             pages.push(path);
         }
     };
-    for entry in std::fs::read_dir(&root).unwrap() {
+    for entry in fs::read_dir(&root).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             take(path, &mut folders);
         }
     }
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+        for entry in fs::read_dir(folder).unwrap() {
             take(entry.unwrap().path(), &mut folders);
         }
     }
@@ -108,7 +108,7 @@ fn every_link_between_pages_leads_somewhere() {
     let mut dead = Vec::new();
     let mut links = 0;
     for page in pages() {
-        let text = std::fs::read_to_string(&page).unwrap();
+        let text = fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.contains("://") || link.contains(char::is_whitespace) {
                 continue;
@@ -118,7 +118,7 @@ fn every_link_between_pages_leads_somewhere() {
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             let there = target.exists()
                 && (heading.is_empty()
-                    || std::fs::read_to_string(&target)
+                    || fs::read_to_string(&target)
                         .unwrap()
                         .lines()
                         .any(|line| line.starts_with('#') && anchor(line) == heading));
