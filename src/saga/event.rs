@@ -3,7 +3,8 @@
 //! A deploy is one deploy stream and one tenant stream per tenant, each numbered from 1. State is never stored, only folded from
 //! these events. The written form (JSON, internally tagged by `type`) is a contract with every log that exists: a variant or a
 //! field may be added with a default, never renamed or given another meaning; [`FORMAT`] grows when an older Windlass could no
-//! longer fold what is written.
+//! longer fold what is written, and with any new field of `deploy_finished` or `sealed`: no hash of a later event covers those two, so
+//! the auditor takes them only as this vocabulary writes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
