@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Code, DeployId, Digest, TenantId, Timestamp};
 use crate::log::{Log, LogError, TenantQuery};
 use crate::saga::event::{Actor, Cause, DeployEvent, DeployOutcome, Direction, Event, StreamId, Trigger};
@@ -60,6 +61,14 @@ pub struct FailureGroup {
     pub count: u64,
     /// The first of them.
     pub tenants: Vec<TenantId>,
+}
+
+impl Account {
+    /// Whether the ledger of some tenant does not know what a human decided there, so that the next deploy would go by what is not so.
+    #[must_use]
+    pub fn has_untold(&self) -> bool {
+        self.failures.iter().any(|group| group.code == Code::LedgerUntold)
+    }
 }
 
 /// Reads the account of a deploy.
@@ -120,7 +129,16 @@ async fn failures(log: &dyn Log, deploy: DeployId) -> Result<Vec<FailureGroup>, 
         TenantStatus::Quarantined,
         TenantStatus::Abandoned,
     ];
-    let rows = log.tenants(deploy, &TenantQuery { statuses, after: None, limit: usize::MAX }).await?;
+    let mut rows = log.tenants(deploy, &TenantQuery { statuses, after: None, limit: usize::MAX }).await?;
+    // Nothing went wrong on the others, but that the ledger of one may not know what a human decided.
+    let ended = vec![TenantStatus::Completed, TenantStatus::Untouched];
+    let mut query = TenantQuery { statuses: ended, after: None, limit: TENANTS_PAGE };
+    loop {
+        let page = log.tenants(deploy, &query).await?;
+        let Some(last) = page.last() else { break };
+        query.after = Some(last.ordinal);
+        rows.extend(page.into_iter().filter(|row| row.summary.code.is_some()));
+    }
     let mut groups: BTreeMap<(Code, String), FailureGroup> = BTreeMap::new();
     for row in rows {
         let (Some(code), Some(message)) = (row.summary.code, row.summary.message) else { continue };

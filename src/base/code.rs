@@ -106,6 +106,7 @@ codes! {
     Irreversible = 615, "An irreversible migration cannot be undone";
     ForeignKeyBroken = 616, "A migration leaves rows that point nowhere";
     LedgerGone = 617, "A tenant has lost its ledger";
+    LedgerUntold = 618, "A tenant's ledger does not know what a human decided";
 
     ChainBroken = 701, "An event is not the one that was written";
     EventMissing = 702, "An event is missing from the log";

@@ -12,7 +12,7 @@ use super::Selection;
 use super::context::{Context, Creates, actor, claimable};
 use super::output::{Exit, Failure, prepared};
 use super::progress::{Follower, account_text, waits_for_human};
-use crate::audit::account;
+use crate::audit::{Account, account};
 use crate::base::crash::{Point, point};
 use crate::base::limits::DEPLOYS_REMEMBERED_MAX;
 use crate::base::{Coded, DeployId, TenantId};
@@ -197,7 +197,7 @@ pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exi
         context.output.answer(&account, || {
             format!("nothing to resume: no deploy is under way. The newest:\n{}", account_text(&account))
         });
-        return Ok(Exit::of(outcome));
+        return Ok(ended(outcome, &account));
     }
     context.refuse_unresolved(&*log, row.id, &claimable(row.summary.direction)).await?;
     if let Err(error) = engine::resumed(&*log, row.id, &actor(), &this_worker()).await {
@@ -257,7 +257,7 @@ pub(super) async fn drive(
     };
     context.output.answer(&account, || account_text(&account));
     Ok(match ending {
-        Ending::Finished(outcome) => Exit::of(outcome),
+        Ending::Finished(outcome) => ended(outcome, &account),
         Ending::Waiting => Exit::Waiting,
         Ending::Stopped => {
             context.output.line(format!("stopped, and nothing is lost. next: windlass resume {deploy}"));
@@ -314,6 +314,12 @@ async fn listen(tell: watch::Sender<Stop>, quiet: bool, mut over: oneshot::Recei
     let _ = tokio::time::timeout(TOLD_MAX, async { while told.join_next().await.is_some() {} }).await;
 }
 
+/// The exit code of a deploy that has ended.
+fn ended(outcome: DeployOutcome, account: &Account) -> Exit {
+    // Where a tenant's ledger does not know what was decided, the next deploy would go by what is not so: a human has to come first.
+    if account.has_untold() { Exit::Waiting } else { Exit::of(outcome) }
+}
+
 /// Follows a deploy that others drive, to its end or to where a human must decide.
 pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
@@ -322,7 +328,7 @@ pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit
     let exit = loop {
         let summary = log.deploy(deploy).await?.summary;
         if let Some(outcome) = summary.outcome {
-            break Exit::of(outcome);
+            break ended(outcome, &account(&*log, deploy).await?);
         }
         if waits_for_human(&log.census(deploy).await?, summary.direction) {
             break Exit::Waiting;

@@ -121,15 +121,12 @@ impl Follower {
                 Some(format!("  {} {half}{step} was under way: {found}", of?))
             }
             Event::Tenant(TenantEvent::TenantFinished { outcome, reason, code }) => {
-                let told = self.small || *outcome == TenantOutcome::Stuck;
+                let calls = *outcome == TenantOutcome::Stuck || *code == Some(Code::LedgerUntold);
+                let told = self.small || calls;
                 let json = serde_json::to_value(outcome).unwrap_or_default();
                 let what = json.as_str().unwrap_or_default();
-                let reason = match outcome {
-                    TenantOutcome::Stuck => {
-                        format!(": {reason}{}", code.map(|code| format!(" [{code}]")).unwrap_or_default())
-                    }
-                    _ => String::new(),
-                };
+                let code = code.map(|code| format!(" [{code}]")).unwrap_or_default();
+                let reason = if calls { format!(": {reason}{code}") } else { String::new() };
                 told.then(|| format!("  {} {what}{reason}", of.map(ToString::to_string).unwrap_or_default()))
             }
             Event::Tenant(_) => None,
@@ -211,6 +208,11 @@ pub(super) fn account_text(account: &Account) -> String {
         account.finished_at.map(|end| format!(" after {}", span(account.created_at.until(end)))).unwrap_or_default();
     let id = account.deploy;
     let head = match (account.outcome, account.direction) {
+        (Some(_), _) if account.has_untold() => {
+            format!(
+                "deploy {id} has ended{took}, and a human must bring the ledger of some tenants in line before the next one"
+            )
+        }
         (Some(DeployOutcome::Completed), _) => match &account.trigger {
             Trigger::Command => format!("deploy {id} completed{took}: every tenant is on the release"),
             Trigger::Rollback { of } => {
@@ -290,6 +292,10 @@ fn next(account: &Account) -> Option<String> {
     let stuck = account.census.contains_key(&TenantStatus::Stuck);
     let irreversible = account.failures.iter().all(|group| group.code == Code::Irreversible);
     match account.outcome {
+        Some(_) if account.has_untold() => Some(format!(
+            "bring these ledgers in line by hand, as docs/errors/{}.md says; then deploy again",
+            Code::LedgerUntold
+        )),
         None if stuck && irreversible => Some(format!(
             "leave it in effect: windlass resolve TENANT --as applied --deploy {id} --reason … (--all --yes for TENANT: all of them)"
         )),

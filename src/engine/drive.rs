@@ -24,6 +24,16 @@ use crate::saga::tenant::{Action, Looks, StepState, TenantState};
 use crate::step::{Afterwards, Said, Scripts, Seen, StepContext, StepKind, Trouble, Undoing};
 use crate::tenant::{Opening, Outcome};
 
+/// What became of telling a tenant's ledger.
+enum Told {
+    /// It knows all there is to know.
+    All,
+    /// It could not be told something: what, for people.
+    Not(String),
+    /// The operator has said stop meanwhile.
+    Stopped,
+}
+
 /// Why a driver let go of its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LetGo {
@@ -104,7 +114,12 @@ impl Driver {
                     self.record(TenantEvent::UndoSkipped { step: step.id.clone(), reason })?
                 }
                 Action::Finish { outcome, reason, code } => {
-                    if let Some(reason) = self.tell(outcome, reason).await {
+                    let end = match self.tell(outcome).await {
+                        Told::All => Some((reason, code)),
+                        Told::Not(what) => Some((format!("{reason}; {what}"), Some(Code::LedgerUntold))),
+                        Told::Stopped => None,
+                    };
+                    if let Some((reason, code)) = end {
                         self.record(TenantEvent::TenantFinished { outcome, reason, code })?;
                     }
                     Flow::End(self.let_go().await?)
@@ -121,12 +136,11 @@ impl Driver {
         Ok(end)
     }
 
-    /// Tells the tenant's ledger what only a human's word says, before the tenant ends with it: the next deploy goes by the ledger. Gives
-    /// the reason of the end, which says so where that could not be done; none where the operator has said stop meanwhile. Whoever dies
-    /// here has a successor that finds the same to tell, and tells it again.
-    async fn tell(&mut self, outcome: TenantOutcome, reason: String) -> Option<String> {
+    /// Tells the tenant's ledger what only a human's word says, before the tenant ends with it: the next deploy goes by the ledger. Whoever
+    /// dies here has a successor that finds the same to tell, and tells it again.
+    async fn tell(&mut self, outcome: TenantOutcome) -> Told {
         if outcome == TenantOutcome::Stuck {
-            return Some(reason);
+            return Told::All;
         }
         let plan = Arc::clone(&self.plan);
         let said = |(step, at): (&PlannedStep, &StepState)| match at {
@@ -136,26 +150,33 @@ impl Driver {
             StepState::Failed { .. } if self.state.is_undone_by_hand(&step.id) => Some((step.clone(), Said::Undone)),
             _ => None,
         };
-        let by_word: Vec<_> = self.state.steps(&plan).filter_map(said).collect();
+        let mut by_word: Vec<_> = self.state.steps(&plan).filter_map(said).collect();
+        // What stays has the last word: the fence is to say so.
+        by_word.sort_by_key(|(_, said)| *said == Said::InEffect);
         for (step, said) in by_word {
-            let mut attempt = Attempt(1);
+            let mut looks = Looks::default();
             while let Err(Trouble { failure, .. }) = self.tell_of(&step, said).await {
                 self.session = None;
-                let policy = &self.shared.workflow.on_failure.retry;
-                let Some(pause) = policy.pause_of_look(&failure, self.tried(&step, attempt)) else {
+                looks = looks.after(&failure);
+                let Some(pause) = self.pause_of_look(&step, looks, &failure) else {
                     let what = if said == Said::InEffect { "is in effect" } else { "was undone" };
-                    return Some(format!(
-                        "{reason}; the tenant's ledger, by which the next deploy goes, could not be told that {} {what}: {} ({})",
+                    return Told::Not(format!(
+                        "the tenant's ledger, by which the next deploy goes, could not be told that {} {what}: {} ({})",
                         step.id, failure.message, failure.code
                     ));
                 };
-                attempt = attempt.next();
                 if !self.waits_until(self.shared.log.clock().now().plus(pause)).await {
-                    return None;
+                    return Told::Stopped;
                 }
             }
         }
-        Some(reason)
+        Told::All
+    }
+
+    /// How long to wait before the next look, or the next attempt to tell; `None` where there have been enough like this one.
+    fn pause_of_look(&self, step: &PlannedStep, looks: Looks, failure: &Failure) -> Option<Duration> {
+        let alike = if waits_for_predecessor(failure) { looks.held } else { looks.counted };
+        self.shared.workflow.on_failure.retry.pause_of_look(failure, self.tried(step, alike))
     }
 
     async fn tell_of(&mut self, step: &PlannedStep, said: Said) -> Result<(), Trouble> {
@@ -378,9 +399,7 @@ impl Driver {
     fn in_doubt(&mut self, step: &PlannedStep, half: Half, looks: Looks, failure: Failure) -> Result<Flow, LogError> {
         self.session = None;
         let looks = looks.after(&failure);
-        let alike = if waits_for_predecessor(&failure) { looks.held } else { looks.counted };
-        let pause = self.shared.workflow.on_failure.retry.pause_of_look(&failure, self.tried(step, alike));
-        let retry = self.after(pause);
+        let retry = self.after(self.pause_of_look(step, looks, &failure));
         let failure = match retry {
             Retry::At(_) => failure,
             Retry::No => {

@@ -373,6 +373,8 @@ impl Engine {
                     }
                     *known = append_to_deploy(&*self.log, deploy, &self.worker, &state, events).await?;
                 }
+                // What takes its time, the reading before a signature, lets itself be stopped.
+                Err(_) if shared.stopping() => return Ok(None),
                 Err(reason) => {
                     misfits += 1;
                     if misfits > MISFITS_MAX {

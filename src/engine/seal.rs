@@ -38,7 +38,7 @@ pub(super) async fn with_seal(
     Ok(Ok(vec![event, DeployEvent::Sealed { root, signature }]))
 }
 
-/// Reads every stream of a deploy, one at a time, before its end is signed: each follows from its genesis to the head that is sealed, and
+/// Reads every stream of a deploy, one at a time, before its end is signed: each follows from its genesis to the head that stands in its row, and
 /// what the tenants' events come to is the account. Rows and heads are what a resumed deploy finds in the log, and a signature must not
 /// vouch for those that no events lead to. The inner error: what does not fit, or does not yet.
 ///
@@ -52,7 +52,11 @@ async fn read_through(
     let log: &dyn Log = &*shared.log;
     log.read(&StreamId::deploy(shared.deploy)).await?;
     let mut census: BTreeMap<TenantStatus, u64> = BTreeMap::new();
+    tracing::info!(deploy = %shared.deploy, tenants = tenants.len(), "reads every stream through before the end is signed");
     for (tenant, length, _) in tenants {
+        if shared.stopping() {
+            return Ok(Err("it was told to stop"));
+        }
         let stream = StreamId::tenant(shared.deploy, tenant.clone());
         let corrupt = |reason: String| LogError::Corrupt { place: stream.to_string(), reason };
         let recorded = log.read(&stream).await?;

@@ -55,6 +55,8 @@ pub struct TenantState {
     applied_by_word: Vec<StepId>,
     settled_by_hand: bool,
     failed: Option<FailedForGood>,
+    /// The reason of an end of which the tenant's ledger could not be told all.
+    untold: Option<String>,
 }
 
 /// The step that failed for good. It is why the tenant ends as it does, also when its part has been undone; beside it no other starts,
@@ -84,6 +86,7 @@ impl TenantState {
             applied_by_word: Vec::new(),
             settled_by_hand: false,
             failed: None,
+            untold: None,
         }
     }
 
@@ -161,11 +164,12 @@ impl TenantState {
             TenantEvent::TenantTurned { cause } => {
                 self.may_turn().map_err(refuse)?;
                 self.turned = Some(cause.clone());
-                self.finished = None;
+                (self.finished, self.untold) = (None, None);
             }
-            TenantEvent::TenantFinished { outcome, .. } => {
+            TenantEvent::TenantFinished { outcome, reason, code } => {
                 self.may_finish(*outcome).map_err(refuse)?;
                 self.finished = Some(*outcome);
+                self.untold = code.filter(|code| *code == Code::LedgerUntold).map(|_| reason.clone());
             }
             TenantEvent::StepStarted { step, .. }
             | TenantEvent::StepProbed { step, .. }
@@ -188,7 +192,7 @@ impl TenantState {
                 self.steps[index] = after;
                 self.ever_started |= matches!(event, TenantEvent::StepStarted { .. });
                 if let TenantEvent::TenantResolved { resolution, .. } = event {
-                    self.finished = None;
+                    (self.finished, self.untold) = (None, None);
                     self.settled_by_hand = true;
                     self.undone_by_hand.retain(|of| of != step);
                     // A stuck act that is said to be undone has failed, and leaves nothing to undo but what its ledger may say.
@@ -353,8 +357,8 @@ impl TenantState {
             wave: self.wave(stage),
             step: at.map(|step| step.id.clone()),
             ready_at: self.ready_at(),
-            code: failure.map(|failure| failure.code),
-            message: failure.map(message),
+            code: self.untold.as_ref().map(|_| Code::LedgerUntold).or(failure.map(|failure| failure.code)),
+            message: self.untold.clone().or_else(|| failure.map(message)),
         }
     }
 

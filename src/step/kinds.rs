@@ -8,7 +8,8 @@ use super::{StepKind, check, migrate, preflight, switch};
 /// The kinds of step that a program knows, by the name that a workflow's `uses` gives: at first the built-in ones.
 ///
 /// A program with kinds of its own gives the same ones to whatever plans a deploy ([`crate::engine::Request`]) and to every
-/// [`crate::engine::Engine`] that drives it: a worker that lacks a kind fails the step for good, and the deploy turns.
+/// [`crate::engine::Engine`] that drives it: one that lacks a kind refuses the
+/// deploy, and leaves it as it is.
 #[derive(Clone)]
 pub struct Kinds(BTreeMap<&'static str, Arc<dyn StepKind>>);
 

@@ -140,7 +140,7 @@ impl StepKind for Migrate {
         let in_force = matches!(cx.session.probe(&cx.key(&step.id, Half::Act)), Probe::Applied(_));
         // Also where it then stays: the next deploy goes by the ledger.
         if cx.undoing == Undoing::Believed && !in_force {
-            self.tell(step, Said::InEffect, cx).await?;
+            say(step, Said::InEffect, FenceState::Open, cx).await?;
         }
         if cx.undoing == Undoing::Scripted
             && !in_force
@@ -160,22 +160,11 @@ impl StepKind for Migrate {
     }
 
     async fn tell(&self, step: &PlannedStep, said: Said, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
-        let half = if said == Said::InEffect { Half::Act } else { Half::Undo };
-        let mut job = Job::of(step, half, By::Word, cx)?;
-        if fits(&job.unit, cx).is_err() {
-            // The ledger says so already.
-            return Ok(());
-        }
-        // What happened before the human came may have taken the key: the act was given up, or it was undone and is in effect again.
-        if cx.session.probe(&job.unit.key) != Probe::NotApplied {
-            job.unit.key = cx.key(&StepId(format!("by hand: {}", step.id)), half);
-        }
-        job.run(cx).await.map(drop)
+        // The tenant ends with this: its fence must not say that something is under way.
+        let fence = if said == Said::InEffect { FenceState::Done } else { FenceState::Undone };
+        say(step, said, fence, cx).await
     }
 
-    /// The ledger row says, and of an act whose statements commit one by one the rows of these. Opening the session has ended every
-    /// earlier one, so nobody can write them any more, but for a packet that was on its way: where the step is not to be repeated, a
-    /// tombstone takes the key.
     async fn probe(
         &self,
         step: &PlannedStep,
@@ -316,6 +305,22 @@ async fn take_back(step: &PlannedStep, cx: &mut StepContext<'_>) -> Result<Optio
             Ok(Some(Evidence { note: Some("taken back statement by statement".to_owned()), ..evidence }))
         }
     }
+}
+
+/// Tells the ledger what a human says of a step.
+async fn say(step: &PlannedStep, said: Said, fence: FenceState, cx: &mut StepContext<'_>) -> Result<(), Trouble> {
+    let half = if said == Said::InEffect { Half::Act } else { Half::Undo };
+    let mut job = Job::of(step, half, By::Word, cx)?;
+    if fits(&job.unit, cx).is_err() {
+        // The ledger says so already.
+        return Ok(());
+    }
+    // What happened before the human came may have taken the key: the act was given up, or it was undone and is in effect again.
+    if cx.session.probe(&job.unit.key) != Probe::NotApplied {
+        job.unit.key = cx.key(&StepId(format!("by hand: {}", step.id)), half);
+    }
+    job.unit.fence = fence;
+    job.run(cx).await.map(drop)
 }
 
 /// Refuses to apply what is in force, and to take away what is not: somebody else has been at this tenant since it was planned.

@@ -21,9 +21,10 @@ impl TenantState {
             applied_by_word,
             settled_by_hand,
             failed,
+            untold,
         } = self;
         mark.extend([u8::from(planned.is_some()), u8::from(turned.is_some()), u8::from(*ever_started)]);
-        mark.extend([u8::from(*settled_by_hand), finished.map_or(0, outcome)]);
+        mark.extend([u8::from(*settled_by_hand), finished.map_or(0, outcome), u8::from(untold.is_some())]);
         for ids in [undone_by_hand, applied_by_word] {
             mark.extend(ids.iter().flat_map(|id| id.as_str().bytes()));
             mark.push(0);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use async_trait::async_trait;
 use rig::{Rig, word};
 
+use windlass::audit::{account, verify};
 use windlass::base::limits::LEASE;
 use windlass::base::{Code, Coded as _, DeployId, TenantId, WorkerId};
 use windlass::engine::{
@@ -153,8 +154,9 @@ async fn a_step_that_took_effect_by_a_humans_word_is_undone_with_the_rest() {
 /// The simulator found that the ledger kept the migration, so that the next deploy left it out.
 #[tokio::test]
 async fn what_took_effect_in_doubt_and_was_taken_back_by_hand_is_applied_by_the_next_deploy() {
-    // The ledger is told at once; only when it is asked the last time; never.
-    for refused in [0, 1, u32::MAX] {
+    // The ledger is told at once; only when it is asked the last time; the same after an earlier session has held the tenant for longer
+    // than there are tries; never.
+    for (refused, held) in [(0, 0), (1, 0), (9, 8), (u32::MAX, 0)] {
         let rig = Rig::new(&["acme"], &[TABLE]);
         let (answers, opened) = (AtomicU32::new(0), AtomicU32::new(0));
         rig.on_applied(move |tenant, _| {
@@ -165,7 +167,8 @@ async fn what_took_effect_in_doubt_and_was_taken_back_by_hand_is_applied_by_the_
         // The session that ran it opened; neither look does; and then nobody does who has something to tell.
         rig.on_open(move |opening| {
             let tried = opened.fetch_add(1, Ordering::SeqCst);
-            let gone = || SessionError::no_effect(&opening.tenant, ErrorClass::Transient, Code::TenantTimeout, "no");
+            let code = if (3..3 + held).contains(&tried) { Code::PredecessorAlive } else { Code::TenantTimeout };
+            let gone = || SessionError::no_effect(&opening.tenant, ErrorClass::Transient, code, "no");
             (tried != 0 && tried < refused.saturating_add(3)).then(gone)
         });
         let (deploy, ending) = rig.deploy().await;
@@ -176,10 +179,21 @@ async fn what_took_effect_in_doubt_and_was_taken_back_by_hand_is_applied_by_the_
         assert_eq!(rig.run(deploy).await, Ending::Finished(DeployOutcome::Unwound));
         let events = rig.events(deploy, "acme").await;
         let Some(TenantEvent::TenantFinished { reason, .. }) = events.last() else { panic!("{events:?}") };
+        let account = account(&*rig.log, deploy).await.unwrap();
+        assert_eq!(account.has_untold(), refused == u32::MAX);
         if refused == u32::MAX {
             assert!(reason.contains("could not be told that migrate:0001_m was undone"), "{reason}");
+            let group = &account.failures[0];
+            assert_eq!(
+                (group.code, group.message.as_str(), group.tenants.len()),
+                (Code::LedgerUntold, reason.as_str(), 1)
+            );
+            assert_eq!(rig.at(deploy, "acme").await.message.as_ref(), Some(reason));
+            assert!(verify(&*rig.log, deploy, &[]).await.unwrap().findings.is_empty());
             continue;
         }
+        // Were the log lost now, nothing would say that the deploy is under way.
+        assert_eq!(rig.sql("acme", "SELECT state FROM windlass_fence").await, ["undone"]);
         assert!(!reason.contains("told that"), "{reason}");
         let (_, ending) = rig.deploy().await;
         assert_eq!(ending, Ending::Finished(DeployOutcome::Completed));
