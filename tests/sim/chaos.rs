@@ -1,7 +1,9 @@
 //! What befalls a process at its calls: drawn here, and done here as far as it concerns the process and not the call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use windlass::base::limits::LEASE;
 use windlass::engine::Stop;
 use windlass::log::Log as _;
 
@@ -77,7 +79,12 @@ impl Chaos {
             Unsure::IfGone => menu.push((4, Fault::Gone { with_effect: true })),
             Unsure::No => {}
         }
-        self.strike(process, Menu { rough: 1, faults: menu }, place).await
+        let fault = self.strike(process, Menu { rough: 1, faults: menu }, place).await;
+        // It may have been a sign of life, or what gives a lease back.
+        if fault.is_some() {
+            process.harm();
+        }
+        fault
     }
 
     async fn strike(&self, process: &Arc<Process>, mut menu: Menu, place: &str) -> Option<Fault> {
@@ -88,10 +95,18 @@ impl Chaos {
         let fault = self.world.fault(process, &menu, place)?;
         match fault {
             Fault::CrashBefore => {
+                self.world.struck(fault);
                 process.kill();
                 std::future::pending::<()>().await;
             }
             Fault::Pause(ms) => {
+                let outlasts = Duration::from_millis(ms) >= LEASE;
+                if !outlasts || self.world.inner().oracle.holds_any(process) {
+                    self.world.struck(fault);
+                }
+                if outlasts {
+                    process.harm();
+                }
                 process.pause(ms);
                 // Before the message is on its way, or before its answer is read.
                 if self.world.either_way() {
@@ -99,10 +114,16 @@ impl Chaos {
                 }
             }
             Fault::TakenForDead => self.take_for_dead(process).await,
-            Fault::Drain => process.say(Stop::Drain),
+            Fault::Drain => {
+                if process.say(Stop::Drain) {
+                    self.world.struck(fault);
+                }
+            }
             Fault::StopNow => {
                 process.say(Stop::Drain);
-                process.say(Stop::Now);
+                if process.say(Stop::Now) {
+                    self.world.struck(fault);
+                }
             }
             Fault::Unwind => drop(tokio::spawn(human::unwinds(Arc::clone(&self.world)))),
             Fault::Retry => drop(tokio::spawn(human::retries(Arc::clone(&self.world)))),
@@ -118,6 +139,9 @@ impl Chaos {
         let worker = process.worker();
         let expelled = self.world.log.expel(deploy, &worker).await.unwrap_or_default();
         self.world.inner().oracle.expelled(deploy, &worker);
+        if expelled > 0 {
+            self.world.struck(Fault::TakenForDead);
+        }
         self.world.tell(&"somebody", || format!("takes {worker} for dead: {expelled} leases are over"));
     }
 }

@@ -1,8 +1,10 @@
 //! What simulations came past: what is never come past is not tried, however many seeds are run.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use windlass::base::DeployId;
+use windlass::base::limits::LEASE;
 use windlass::log::{Log as _, TenantQuery};
 use windlass::saga::event::{
     Cause, DeployEvent, Direction, Event, Found, Half, Resolution, StreamId, TenantEvent, Trigger,
@@ -50,6 +52,9 @@ pub const ENDS: &[&str] = &[
     "an undo resolved as undone",
     "a ledger that could not be told",
     "a deploy asked for twice",
+    "nothing to do",
+    "a rollback refused: it was unwound",
+    "a rollback refused: it is irreversible",
     "two coordinators append at once",
     "an append under an epoch that is over",
     "a start after the turn is refused",
@@ -57,12 +62,13 @@ pub const ENDS: &[&str] = &[
     "a successor waits for an earlier session",
 ];
 
-/// The faults, of which each has to be injected.
+/// The faults, of which each has to have its effect.
 pub const FAULTS: &[&str] = &[
     "crash before a call",
     "crash during a call",
     "crash after a call",
-    "pause",
+    "pause, shorter than a lease",
+    "pause, past a lease that is held",
     "taken for dead",
     "drain",
     "stop now",
@@ -80,12 +86,13 @@ pub const FAULTS: &[&str] = &[
 ];
 
 /// What a fault is counted as.
-pub const fn of_fault(fault: Fault) -> &'static str {
+pub fn of_fault(fault: Fault) -> &'static str {
     match fault {
         Fault::CrashBefore => "crash before a call",
         Fault::CrashDuring => "crash during a call",
         Fault::CrashAfter => "crash after a call",
-        Fault::Pause(_) => "pause",
+        Fault::Pause(ms) if Duration::from_millis(ms) < LEASE => "pause, shorter than a lease",
+        Fault::Pause(_) => "pause, past a lease that is held",
         Fault::TakenForDead => "taken for dead",
         Fault::Drain => "drain",
         Fault::StopNow => "stop now",

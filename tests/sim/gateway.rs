@@ -172,17 +172,29 @@ impl SimGateway {
         self.process.gate().await;
         let fault = self.chaos.at_tenant(&self.process, may_tear, &format!("{what} at {tenant}")).await;
         match fault {
-            Some(Fault::Refused) => {
+            Some(fault @ Fault::Refused) => {
+                self.world.struck(fault);
                 let failure = Failure::new(ErrorClass::Transient, Code::TenantTimeout, "a deadlock was found");
                 return Err(SessionError { tenant: tenant.clone(), failure, outcome: Outcome::NoEffect });
             }
-            Some(Fault::Lost | Fault::Gone { .. }) => return Err(Self::lost(tenant, session)),
-            Some(Fault::Down(ms)) => self.goes_down(tenant, Duration::from_millis(ms)),
+            Some(fault @ Fault::Lost) => {
+                self.world.struck(fault);
+                return Err(Self::lost(tenant, session));
+            }
+            Some(fault @ Fault::Down(ms)) => {
+                if !is_down(&self.world, tenant) {
+                    self.world.struck(fault);
+                }
+                self.goes_down(tenant, Duration::from_millis(ms));
+            }
             _ => {}
         }
         if is_down(&self.world, tenant) {
             tokio::time::sleep(self.world.pace()).await;
             return Err(Self::lost(tenant, session));
+        }
+        if let Some(fault @ (Fault::Slow(_) | Fault::CrashDuring)) = fault {
+            self.world.struck(fault);
         }
         let sender = Sender(Arc::default());
         let (answer, answered) = oneshot::channel();
@@ -198,7 +210,14 @@ impl SimGateway {
             tears: fault == Some(Fault::Torn),
         };
         tokio::spawn(async move {
+            let world = Arc::clone(&handling.world);
             let done = handling.handle(work).await;
+            match (fault, &done) {
+                (Some(fault @ Fault::Torn), Some(Err(error))) if error.outcome == Outcome::Torn => world.struck(fault),
+                // An answer that was no might as well be lost.
+                (Some(fault @ Fault::ReplyLost), Some(Ok(_))) | (Some(fault @ Fault::Hang), _) => world.struck(fault),
+                _ => {}
+            }
             if fault == Some(Fault::Hang) {
                 // Nobody will ever hear of it.
                 std::future::pending::<()>().await;
@@ -213,7 +232,8 @@ impl SimGateway {
         self.process.gate().await;
         drop(sender);
         match (answered, fault) {
-            (_, Some(Fault::CrashAfter)) => {
+            (_, Some(fault @ Fault::CrashAfter)) => {
+                self.world.struck(fault);
                 self.process.kill();
                 std::future::pending().await
             }

@@ -16,10 +16,13 @@ use crate::gateway::at_site;
 use crate::log::SimLog;
 use crate::oracle::Stuck;
 use crate::process::Process;
-use crate::world::World;
+use crate::world::{Fault, World};
 
 /// How often the human comes to look.
 const ROUND: Duration = Duration::from_secs(5);
+/// How often an operator looks who wants to say `retry`, and for how long.
+const GLANCE: Duration = Duration::from_secs(1);
+const HOPE: Duration = Duration::from_mins(10);
 
 fn word(process: &Process, reason: &str) -> Word {
     let actor = Actor { name: "operator".to_owned(), host: "sim".to_owned() };
@@ -36,20 +39,35 @@ pub async fn unwinds(world: Arc<World>) {
     let Some(deploy) = newest(&world).await else { return };
     let log = SimLog::of(&world, &process);
     let said = turn(&*log, deploy, &word(&process, "second thoughts")).await;
+    if matches!(said, Ok(true)) {
+        world.struck(Fault::Unwind);
+    }
     world.tell(&"operator", || {
         format!("unwind: {}", said.map_or_else(|error| error.to_string(), |new| new.to_string()))
     });
 }
 
-/// Says `retry`, though nobody asked. What is stuck may be stuck for good; then it is so again.
+/// Waits until something is stuck, if anything comes to be, and says `retry` at once, though nobody asked. What is stuck may be so for good;
+/// then it is so again.
 pub async fn retries(world: Arc<World>) {
     let process = Process::human("operator");
-    let Some(deploy) = newest(&world).await else { return };
-    // Two people do not see to one tenant at a time, and what is torn or was taken back by hand is not tried again.
-    let Some(tenant) = world.inner().oracle.may_be_retried(deploy) else { return };
+    let waits_until = world.clock.elapsed() + HOPE;
+    let (deploy, tenant) = loop {
+        // Two people do not see to one tenant at a time, and what is torn or was taken back by hand is not tried again.
+        let deploy = newest(&world).await;
+        let found = deploy.and_then(|deploy| Some((deploy, world.inner().oracle.may_be_retried(deploy)?)));
+        match found {
+            Some(found) => break found,
+            None if world.clock.elapsed() > waits_until => return,
+            None => tokio::time::sleep(GLANCE).await,
+        }
+    };
     let log = SimLog::of(&world, &process);
     let said = retry(&*log, deploy, Some(&tenant), &word(&process, "once more")).await;
     world.inner().oracle.operator_is_done();
+    if said.is_ok() {
+        world.struck(Fault::Retry);
+    }
     world
         .tell(&"operator", || format!("retry: {}", said.map_or_else(|error| error.to_string(), |_| "said".to_owned())));
 }

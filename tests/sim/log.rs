@@ -17,6 +17,7 @@ use windlass::saga::summary::Census;
 
 use crate::chaos::{Chaos, Unsure};
 use crate::human;
+use crate::oracle::Holder;
 use crate::process::Process;
 use crate::world::{Fault, World};
 
@@ -63,8 +64,15 @@ impl SimLog {
         self.process.gate().await;
         let fault = self.chaos.at_log(&self.process, unsure, what).await;
         match fault {
-            Some(Fault::Refused) => return Err(busy().into()),
-            Some(Fault::Gone { with_effect: false }) => return Err(gone().into()),
+            Some(fault @ Fault::Refused) => {
+                self.world.struck(fault);
+                return Err(busy().into());
+            }
+            Some(fault @ Fault::Gone { with_effect: false }) => {
+                self.world.struck(fault);
+                return Err(gone().into());
+            }
+            Some(fault @ (Fault::Slow(_) | Fault::CrashDuring)) => self.world.struck(fault),
             _ => {}
         }
         let work = work(Arc::clone(&self.world));
@@ -87,6 +95,12 @@ impl SimLog {
         let answered = answered.await;
         self.process.gate().await;
         drop(sent);
+        match (fault, &answered) {
+            (Some(fault @ Fault::CrashAfter), _) => self.world.struck(fault),
+            // An answer that was no might as well be lost.
+            (Some(fault @ (Fault::ReplyLost | Fault::Gone { .. })), Ok(Ok(_))) => self.world.struck(fault),
+            _ => {}
+        }
         match (fault, answered) {
             (Some(Fault::CrashAfter), _) => {
                 self.process.kill();
@@ -127,8 +141,11 @@ impl Log for SimLog {
     async fn create_deploy(&self, new: NewDeploy) -> Result<(), CreateError> {
         self.ask("create_deploy", Unsure::Yes, move |world| async move {
             world.log.create_deploy(new.clone()).await?;
-            let inner = &mut *world.inner();
-            inner.oracle.created(&new, &inner.databases);
+            let found = {
+                let inner = &mut *world.inner();
+                inner.oracle.created(&new, &inner.databases)
+            };
+            world.judge(found);
             Ok(())
         })
         .await
@@ -171,11 +188,11 @@ impl Log for SimLog {
         limit: usize,
         lease: Duration,
     ) -> Result<Claims, LogError> {
-        let worker = worker.clone();
+        let (worker, process) = (worker.clone(), Arc::clone(&self.process));
         self.ask("claim", Unsure::IfGone, move |world| async move {
             let claims = world.log.claim(deploy, &worker, limit, lease).await?;
             for claim in &claims.tenants {
-                claimed(&world, claim, &worker, lease);
+                claimed(&world, claim, &process, lease);
             }
             Ok(claims)
         })
@@ -188,11 +205,11 @@ impl Log for SimLog {
         worker: &WorkerId,
         lease: Duration,
     ) -> Result<Option<Claim>, LogError> {
-        let (stream, worker) = (stream.clone(), worker.clone());
+        let (stream, worker, process) = (stream.clone(), worker.clone(), Arc::clone(&self.process));
         self.ask("claim_one", Unsure::IfGone, move |world| async move {
             let claim = world.log.claim_one(&stream, &worker, lease).await?;
             if let Some(claim) = &claim {
-                claimed(&world, claim, &worker, lease);
+                claimed(&world, claim, &process, lease);
             }
             Ok(claim)
         })
@@ -307,13 +324,10 @@ impl Log for SimLog {
     }
 }
 
-fn claimed(world: &World, claim: &Claim, worker: &WorkerId, lease: Duration) {
-    world.tell(worker, || format!("claims {} under epoch {}", claim.tenant, claim.epoch));
+fn claimed(world: &World, claim: &Claim, process: &Arc<Process>, lease: Duration) {
+    world.tell(&**process, || format!("claims {} under epoch {}", claim.tenant, claim.epoch));
     let now = world.clock.now();
-    let found = {
-        let inner = &mut *world.inner();
-        let all_is_well = inner.faults.taken.is_empty();
-        inner.oracle.claimed(&claim.stream, claim.epoch, worker, now, now.plus(lease), all_is_well)
-    };
+    let holder = Holder { process: Arc::clone(process), until: now.plus(lease) };
+    let found = world.inner().oracle.claimed(&claim.stream, claim.epoch, holder, now);
     world.judge(found);
 }

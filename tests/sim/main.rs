@@ -12,6 +12,7 @@ mod gateway;
 mod human;
 mod log;
 mod oracle;
+mod planted;
 mod process;
 mod rng;
 mod run;
@@ -81,8 +82,8 @@ fn seeds_keep_every_promise() {
         assert!(!share.terse, "seed {first} fails");
         panic!("{}", shrink::told(*first));
     }
-    // A few chosen seeds need not come past everything.
-    if tally.seeds >= SEEDS {
+    // A few chosen seeds need not come past everything, nor need code that a defect was put into.
+    if tally.seeds >= SEEDS && !share.terse {
         assert_eq!(tally.missing(), Vec::<&str>::new(), "in {} seeds this was never come past", tally.seeds);
     }
 }

@@ -1,7 +1,10 @@
 //! What must hold, told from the events of the log and from the databases alone, by a fold of its own: nothing here asks the machines of
-//! the engine what they make of an event.
+//! the engine what they make of an event. (At the end of a run `audit verify`, which does ask them, is another look besides.)
+
+pub mod asked;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use windlass::base::{Code, DeployId, Epoch, StepId, TenantId, Timestamp, WorkerId};
 use windlass::log::{Append, LeaseAfter, NewDeploy};
@@ -12,6 +15,7 @@ use windlass::saga::failure::{ErrorClass, Retry};
 
 use crate::belief::Belief;
 use crate::database::{Change, Database, Key};
+use crate::process::Process;
 use crate::scenario::{MigrationDef, Scenario, label, subject};
 use crate::world::Broken;
 
@@ -25,12 +29,19 @@ pub struct Stuck {
     pub torn: bool,
 }
 
+/// Who has a tenant, and until when if it gives no more signs of life.
+#[derive(Debug)]
+pub struct Holder {
+    pub process: Arc<Process>,
+    pub until: Timestamp,
+}
+
 /// One tenant within one deploy.
 #[derive(Debug, Default)]
 struct Stream {
     seq: u64,
     epoch: Epoch,
-    holder: Option<(WorkerId, Timestamp)>,
+    holder: Option<Holder>,
     steps: BTreeMap<StepId, Belief>,
     /// What this deploy changed here and has not taken back, the latest last.
     changes: Vec<Change>,
@@ -89,8 +100,9 @@ impl Oracle {
     }
 
     /// A deploy is in the log.
-    pub fn created(&mut self, new: &NewDeploy, databases: &BTreeMap<TenantId, Database>) {
-        let DeployEvent::DeployCreated { trigger, release_name, .. } = &new.created else { return };
+    pub fn created(&mut self, new: &NewDeploy, databases: &BTreeMap<TenantId, Database>) -> Result<(), Broken> {
+        let DeployEvent::DeployCreated { trigger, release_name, .. } = &new.created else { return Ok(()) };
+        let allowed = if let Trigger::Rollback { of } = trigger { self.may_be_rolled_back(*of) } else { Ok(()) };
         let mut goal = BTreeMap::new();
         let rolled_back = if let Trigger::Rollback { of } = trigger { self.deploys.get(of) } else { None };
         let last = (0..self.migrations.len()).find(|at| label(*at) == *release_name);
@@ -112,22 +124,16 @@ impl Oracle {
         self.events += 1 + new.tenants.iter().map(|tenant| tenant.events.len() as u64).sum::<u64>();
         let reverts = rolled_back.is_some_and(|of| !of.reverts);
         self.deploys.insert(new.id, Deploy { streams, turned: false, outcome: None, goal, reverts });
+        allowed
     }
 
     fn stream(&mut self, id: &StreamId) -> Option<&mut Stream> {
         self.deploys.get_mut(&id.deploy)?.streams.get_mut(id.tenant.as_ref()?)
     }
 
-    /// P6: a tenant is handed out while nobody holds it, under an epoch that nobody had before.
-    pub fn claimed(
-        &mut self,
-        id: &StreamId,
-        epoch: Epoch,
-        by: &WorkerId,
-        now: Timestamp,
-        until: Timestamp,
-        all_is_well: bool,
-    ) -> Result<(), Broken> {
+    /// P6: a tenant is handed out while nobody holds it, under an epoch that nobody had before, and not away from somebody whom nothing
+    /// has befallen, whatever may have befallen others.
+    pub fn claimed(&mut self, id: &StreamId, epoch: Epoch, by: Holder, now: Timestamp) -> Result<(), Broken> {
         let highest = self
             .deploys
             .values()
@@ -136,31 +142,37 @@ impl Oracle {
             .max()
             .unwrap_or_default();
         let Some(stream) = self.stream(id) else { return Ok(()) };
-        let held = stream.holder.replace((by.clone(), until));
+        let successor = Arc::clone(&by.process);
+        let held = stream.holder.replace(by);
         stream.epoch = epoch;
         if epoch <= highest {
             return broken("P6", format!("{id} was handed out under epoch {epoch}, and {highest} had been before"));
         }
-        match held {
-            Some((holder, held)) if held > now => {
-                broken("P6", format!("{id} was handed out to {by} while {holder} held it until {held}"))
-            }
-            Some((holder, held)) if all_is_well && holder != *by => {
-                broken("P6", format!("{id} was taken from {holder} ({held}), which nothing has befallen"))
-            }
-            _ => Ok(()),
+        let Some(Holder { process, until }) = held else { return Ok(()) };
+        if until > now {
+            return broken("P6", format!("{id} was handed out to {successor} while {process} held it until {until}"));
         }
+        if process.is_unharmed() && !Arc::ptr_eq(&process, &successor) {
+            return broken("P6", format!("{id} was taken from {process} ({until}), which nothing has befallen"));
+        }
+        Ok(())
     }
 
     pub fn prolonged(&mut self, deploy: DeployId, ours: &BTreeMap<TenantId, Epoch>, until: Timestamp) {
         for (tenant, epoch) in ours {
             if let Some(stream) = self.stream(&StreamId::tenant(deploy, tenant.clone()))
                 && stream.epoch == *epoch
-                && let Some((_, held)) = &mut stream.holder
+                && let Some(Holder { until: held, .. }) = &mut stream.holder
             {
                 *held = until.max(*held);
             }
         }
+    }
+
+    /// Whether it has a lease at this moment, of any tenant.
+    pub fn holds_any(&self, process: &Arc<Process>) -> bool {
+        let mut streams = self.deploys.values().flat_map(|deploy| deploy.streams.values());
+        streams.any(|stream| stream.holder.as_ref().is_some_and(|of| Arc::ptr_eq(&of.process, process)))
     }
 
     pub fn released(&mut self, id: &StreamId, epoch: Epoch) {
@@ -171,7 +183,7 @@ impl Oracle {
 
     pub fn expelled(&mut self, deploy: DeployId, worker: &WorkerId) {
         let streams = self.deploys.get_mut(&deploy).into_iter().flat_map(|deploy| deploy.streams.values_mut());
-        for stream in streams.filter(|stream| stream.holder.as_ref().is_some_and(|(of, _)| of == worker)) {
+        for stream in streams.filter(|stream| stream.holder.as_ref().is_some_and(|of| of.process.worker() == *worker)) {
             stream.holder = None;
         }
     }

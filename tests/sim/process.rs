@@ -1,6 +1,7 @@
 //! A process: what can be killed, held still, and told to stop.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use windlass::engine::Stop;
 pub struct Process {
     name: String,
     human: bool,
+    /// Something has befallen it that may cost it its leases, and nothing takes that back.
+    harmed: AtomicBool,
     until: Mutex<Option<Instant>>,
     killed: Notify,
     dead: watch::Sender<bool>,
@@ -25,6 +28,12 @@ impl fmt::Display for Process {
     }
 }
 
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 impl Process {
     pub fn new(name: &str) -> Arc<Self> {
         Arc::new(Self::life(name))
@@ -33,7 +42,7 @@ impl Process {
     fn life(name: &str) -> Self {
         let (dead, stop) = (watch::Sender::new(false), watch::Sender::new(Stop::Run));
         let (name, until, killed) = (name.to_owned(), Mutex::default(), Notify::new());
-        Self { name, human: false, until, killed, dead, stop }
+        Self { name, human: false, harmed: AtomicBool::new(false), until, killed, dead, stop }
     }
 
     /// Somebody at a keyboard, who is neither killed nor held still.
@@ -64,6 +73,16 @@ impl Process {
         *self.dead.borrow()
     }
 
+    /// Notes that it may lose its leases through no fault of the engine's.
+    pub fn harm(&self) {
+        self.harmed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nothing has befallen it that could cost it a lease: it lives, was not held still for long, and the log has answered it.
+    pub fn is_unharmed(&self) -> bool {
+        !self.is_dead() && !self.harmed.load(Ordering::SeqCst)
+    }
+
     /// Holds it still for a time.
     pub fn pause(&self, ms: u64) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + Duration::from_millis(ms));
@@ -87,12 +106,13 @@ impl Process {
         }
     }
 
-    pub fn say(&self, stop: Stop) {
+    /// Tells it to stop. False: it had been told before.
+    pub fn say(&self, stop: Stop) -> bool {
         self.stop.send_if_modified(|said| {
             let more = stop > *said;
             *said = stop.max(*said);
             more
-        });
+        })
     }
 
     pub fn stop(&self) -> watch::Receiver<Stop> {

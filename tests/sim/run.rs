@@ -11,7 +11,7 @@ use windlass::saga::event::Event;
 
 use crate::coverage::{self, Seen};
 use crate::human;
-use crate::scenario::{Cuts, Job, Scenario};
+use crate::scenario::{Cuts, Scenario};
 use crate::worker;
 use crate::world::{Broken, Fault, Telling, World};
 
@@ -28,7 +28,10 @@ pub struct Run {
     pub calls: u64,
     /// How much time went by in the simulation.
     pub lasted: Duration,
+    /// As they were drawn.
     pub faults: Vec<(usize, Fault, String)>,
+    /// Those that had an effect.
+    pub struck: Seen,
     /// What it came past, faults apart.
     pub seen: Seen,
     pub refused: Option<String>,
@@ -93,7 +96,7 @@ async fn live(scenario: Scenario, telling: Telling) -> Run {
                 (Some(job), false, (deploys.len(), deploys.first().map(|of| of.id)));
         }
         world.tell(&"asked for", || format!("{job:?}"));
-        if !comes_to_an_end(&world, job).await {
+        if !comes_to_an_end(&world).await {
             break;
         }
     }
@@ -103,7 +106,7 @@ async fn live(scenario: Scenario, telling: Telling) -> Run {
 }
 
 /// Whether the job came to its end, so that the next can be done.
-async fn comes_to_an_end(world: &World, job: Job) -> bool {
+async fn comes_to_an_end(world: &World) -> bool {
     let began = world.clock.elapsed();
     let (deploys, _) = world.inner().board.before;
     loop {
@@ -111,16 +114,8 @@ async fn comes_to_an_end(world: &World, job: Job) -> bool {
         if world.is_over() {
             return false;
         }
-        let refused = world.inner().board.refused.clone();
-        if let Some(why) = refused {
-            let for_good = match job {
-                Job::Release(_) => false,
-                // What was unwound, and what its author calls irreversible.
-                Job::Rollback => ["WrongState", "code: Irreversible"].iter().any(|reason| why.contains(reason)),
-            };
-            if !for_good {
-                world.broke("P7", format!("it is refused, and every ledger tells what is there: {why}"));
-            }
+        // With reason: the oracle has looked at it.
+        if world.inner().board.refused.is_some() {
             return false;
         }
         let all = world.log.deploys(None, usize::MAX).await.unwrap_or_default();
@@ -167,7 +162,7 @@ async fn reads_back(world: &Arc<World>) -> Run {
     }
     let mut seen = coverage::seen(world, deploys.iter().map(|of| of.id)).await;
     seen.extend(world.take_met());
-    let history = world.take_history();
+    let (struck, history) = (world.take_struck(), world.take_history());
     let inner = world.inner();
     Run {
         broken: inner.broken().cloned(),
@@ -175,6 +170,7 @@ async fn reads_back(world: &Arc<World>) -> Run {
         calls: inner.calls(),
         lasted: world.clock.elapsed(),
         faults: inner.faults.taken.clone(),
+        struck,
         seen,
         refused: inner.board.refused.clone(),
         bytes: Digest::of(&bytes),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::coverage::{ENDS, FAULTS, Seen, of_fault};
+use crate::coverage::{ENDS, FAULTS, Seen};
 use crate::run::{Run, simulate};
 use crate::scenario::Cuts;
 use crate::world::Telling;
@@ -23,7 +23,7 @@ pub struct Share {
     pub seeds: u64,
     /// No new one is begun after so long.
     pub lasts: Option<Duration>,
-    /// One after the other, and no further than the first that fails.
+    /// One after the other, and no further than the first that fails: for code that a defect was put into, whose coverage says nothing.
     pub terse: bool,
 }
 
@@ -35,6 +35,9 @@ pub struct Tally {
     calls: u64,
     lasted: Duration,
     refused: u64,
+    /// Faults, whether they had an effect or not.
+    drawn: u64,
+    /// Those that had one.
     faults: Seen,
     seen: Seen,
     pub failed: Vec<u64>,
@@ -47,8 +50,9 @@ impl Tally {
         self.calls += run.calls;
         self.lasted += run.lasted;
         self.refused += u64::from(run.refused.is_some());
-        for (_, fault, _) in &run.faults {
-            *self.faults.entry(of_fault(*fault)).or_default() += 1;
+        self.drawn += run.faults.len() as u64;
+        for (fault, count) in &run.struck {
+            *self.faults.entry(fault).or_default() += count;
         }
         for (what, count) in &run.seen {
             *self.seen.entry(what).or_default() += count;
@@ -70,8 +74,8 @@ impl Tally {
         let faults: u64 = self.faults.values().sum();
         let rate = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64();
         println!(
-            "{} seeds in {:.0} s ({:.0} a second): {} events ({:.0} a second), {} calls, {faults} faults ({:.0} a second), \
-             {} hours of simulated time; {} ended at a deploy that was refused; {} failed",
+            "{} seeds in {:.0} s ({:.0} a second): {} events ({:.0} a second), {} calls, {faults} faults ({:.0} a second; \
+             {} were drawn), {} hours of simulated time; {} ended at a deploy that was refused; {} failed",
             self.seeds,
             took.as_secs_f64(),
             rate(self.seeds),
@@ -79,6 +83,7 @@ impl Tally {
             rate(self.events),
             self.calls,
             rate(faults),
+            self.drawn,
             self.lasted.as_secs() / 3600,
             self.refused,
             self.failed.len(),
@@ -88,7 +93,7 @@ impl Tally {
     /// As a table.
     fn show_all(&self, took: Duration) {
         self.show(took);
-        for (what, counts) in [("faults", &self.faults), ("come past", &self.seen)] {
+        for (what, counts) in [("faults that had an effect", &self.faults), ("come past", &self.seen)] {
             println!("{what}:");
             for (name, count) in counts {
                 println!("{count:>9}  {name}");

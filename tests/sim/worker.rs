@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use windlass::base::DeployId;
 use windlass::base::limits::LEASE;
-use windlass::base::{Code, DeployId};
 use windlass::engine::{
     Engine, EngineError, Gateway, OutOfOrder, Prepared, Request, Settings, SurveyMode, prepare, prepare_rollback,
 };
@@ -17,6 +17,7 @@ use windlass::step::Kinds;
 use crate::chaos::Chaos;
 use crate::gateway::SimGateway;
 use crate::log::SimLog;
+use crate::oracle::asked::is_unanswered;
 use crate::process::Process;
 use crate::scenario::Job;
 use crate::world::World;
@@ -84,12 +85,12 @@ async fn asks(world: &Arc<World>, process: &Arc<Process>, job: Job, newest: Opti
     };
     let prepared = match prepared {
         Ok(prepared) if prepared.changing() == 0 => {
-            world.inner().board.done = true;
+            nothing_to_do(world, process, job, newest).await;
             return None;
         }
         Ok(prepared) => prepared,
         Err(error) => {
-            refused(world, process, &error);
+            refused(world, process, (job, newest), &error);
             return None;
         }
     };
@@ -127,17 +128,38 @@ async fn creates(
     }
 }
 
+/// Taken at its word only while nobody else has begun a deploy: of one that has, the log tells how it ends.
+async fn nothing_to_do(world: &World, process: &Process, job: Job, newest: Option<DeployId>) {
+    let deploys = world.log.deploys(Some(FLEET), usize::MAX).await.unwrap_or_default();
+    let found = {
+        let inner = &mut *world.inner();
+        if deploys.len() != inner.board.before.0 {
+            return;
+        }
+        inner.board.done = true;
+        inner.oracle.nothing_to_do(job, newest, &inner.databases)
+    };
+    world.tell(process, || "has nothing to do".to_owned());
+    world.met("nothing to do");
+    world.judge(found);
+}
+
 /// What is only for want of an answer is asked for again in the next life.
-fn refused(world: &World, process: &Process, error: &EngineError) {
+fn refused(world: &World, process: &Process, (job, newest): (Job, Option<DeployId>), error: &EngineError) {
     world.tell(process, || format!("is refused: {error:?}"));
-    let unanswered = |code| matches!(code, Code::TenantUnreachable | Code::TenantTimeout);
     let for_good = match error {
         // Whoever came first has a deploy under way, or had: it is asked for again if it still has to be.
         EngineError::Log(_) | EngineError::Create(_) => false,
-        EngineError::Refused { refusals, .. } => refusals.iter().any(|of| !unanswered(of.code)),
+        EngineError::Refused { refusals, .. } => refusals.iter().any(|of| !is_unanswered(of.code)),
         _ => true,
     };
     if for_good {
+        world.met(match error {
+            EngineError::WrongState { .. } => "a rollback refused: it was unwound",
+            _ => "a rollback refused: it is irreversible",
+        });
+        let found = world.inner().oracle.refused(job, newest, error);
+        world.judge(found);
         world.inner().board.refused = Some(format!("{error:?}"));
     }
 }

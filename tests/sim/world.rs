@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use windlass::base::{Clock, DeployId, TenantId, Timestamp};
 use windlass::log::MemoryLog;
 
-use crate::coverage::Seen;
+use crate::coverage::{self, Seen};
 use crate::database::Database;
 use crate::oracle::Oracle;
 use crate::process::Process;
@@ -128,6 +128,8 @@ pub struct Inner {
     broken: Option<Broken>,
     /// What was come past that the log does not tell of.
     met: Seen,
+    /// The faults that had their effect.
+    struck: Seen,
     calls: u64,
     pub board: Board,
 }
@@ -193,6 +195,7 @@ impl World {
             history: (telling == Telling::Kept).then(Vec::new),
             broken: None,
             met: Seen::new(),
+            struck: Seen::new(),
             calls: 0,
             board: Board::default(),
         };
@@ -223,6 +226,15 @@ impl World {
 
     pub fn take_met(&self) -> Seen {
         std::mem::take(&mut self.inner().met)
+    }
+
+    /// Notes that a fault had its effect. Not every one that is drawn has one: there may be nobody stuck to say `retry` of.
+    pub fn struck(&self, fault: Fault) {
+        *self.inner().struck.entry(coverage::of_fault(fault)).or_default() += 1;
+    }
+
+    pub fn take_struck(&self) -> Seen {
+        std::mem::take(&mut self.inner().struck)
     }
 
     /// A promise was broken; the first one counts.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::cause::{self, Known};
 use super::chronicle::{Chronicle, Count};
 use super::crew::{Crew, Ended, Part};
 use super::dice::Dice;
@@ -11,6 +12,7 @@ use super::fleet::{Fleet, Sight};
 use super::judge::{Case, Way, newest, stuck};
 use super::release::{ANTIDOTE, Kind, POISON};
 use super::servers::{Engine, Servers};
+use crate::support::oracle::Account;
 
 /// How often the course looks about.
 const TICK: Duration = Duration::from_millis(15);
@@ -107,26 +109,28 @@ impl Course {
         self.sights.insert(tenant.to_owned(), at.sight(servers).await);
     }
 
-    /// Counts an end, with what spoke against the other one. It must have been something.
-    fn is_understood(&self, draw: &Draw, outcome: &str, unwinding: bool, chronicle: &Chronicle) {
+    /// Counts an end, with what turned the deploy if anything did. That must have been something that the log and the storm agree on.
+    async fn is_understood(&self, draw: &Draw, outcome: &str, unwind_was_said: bool, chronicle: &Chronicle) {
         let way = if draw.way == Way::Rollback { "rollback" } else { "deploy" };
         chronicle.tell(format!("{} has ended: {way} {outcome}", self.fleet.name));
-        let against = [
-            (draw.poisoned.is_some(), "a tenant cannot take it"),
-            (unwinding, "an operator said so"),
-            (!draw.patient, "three tries were not enough"),
-        ];
-        let reason = against.iter().find(|(holds, _)| *holds).map(|(_, reason)| *reason);
-        let why = reason.filter(|_| outcome == "unwound").map(|reason| format!(": {reason}")).unwrap_or_default();
+        let account = Account::read(&self.fleet.log()).await;
+        let known = Known { poisoned: draw.poisoned.as_deref(), patient: draw.patient, unwind_was_said };
+        let turned = cause::of_turn(&account, known);
+        let why = match &turned {
+            Some(Ok(reason)) => format!(": {reason}"),
+            Some(Err(misfit)) => {
+                chronicle.find(format!("{}: {misfit}", self.fleet.name));
+                String::new()
+            }
+            None => String::new(),
+        };
         chronicle.count(Count::Deploys, format!("{way} {outcome}{why}"), 1);
-        match outcome {
-            "completed" if draw.poisoned.is_some() => {
-                chronicle.find("completed, with a tenant that cannot have taken it");
-            }
-            "unwound" if reason.is_none() => {
-                chronicle.find("unwound, although nothing is wrong with the release and there were tries enough");
-            }
-            _ => {}
+        chronicle.count(Count::Checks, "stuck tenants that an operator's retry took up", cause::retried(&account));
+        if outcome == "completed" && draw.poisoned.is_some() {
+            chronicle.find("completed, with a tenant that cannot have taken it");
+        }
+        if turned.is_some() != (outcome == "unwound") {
+            chronicle.find(format!("{way} {outcome}, and its log says of a turn: {turned:?}"));
         }
     }
 
@@ -144,7 +148,7 @@ impl Course {
             chronicle.find(format!("{}: the deploy has not ended", self.fleet.name));
             return;
         };
-        self.is_understood(draw, outcome, unwinding, chronicle);
+        self.is_understood(draw, outcome, unwinding, chronicle).await;
         if outcome == "completed" {
             let words: &[&str] = if draw.way == Way::Rollback { &["rollback", "latest"] } else { &["deploy"] };
             self.fleet.run_calm(words).ends_with(0);
@@ -169,7 +173,7 @@ impl Course {
         };
         self.sights = case.judge(chronicle).await;
         self.deploys += 1;
-        for status in crate::support::oracle::Account::read(&self.fleet.log()).await.statuses.values() {
+        for status in Account::read(&self.fleet.log()).await.statuses.values() {
             chronicle.count(Count::Tenants, status.clone(), 1);
         }
         self.brought = None;

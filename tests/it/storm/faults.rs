@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
+use super::cause;
 use super::chronicle::{Chronicle, Count};
 use super::crew::{Crew, Part};
 use super::dice::Dice;
@@ -74,6 +75,11 @@ impl Fault {
         }
     }
 
+    /// Whether it is counted only when it has got hold of something: a lock, or a session to end.
+    fn is_counted_later(self) -> bool {
+        matches!(self, Self::SessionsEnded | Self::LogLocked | Self::LogLockedLong | Self::TenantLocked)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Kill => "worker killed with -9",
@@ -129,7 +135,7 @@ pub(super) struct Storm<'a> {
     weather: Vec<(Engine, Instant, bool)>,
     disk_free_at: Option<Instant>,
     tasks: JoinSet<()>,
-    /// Whether somebody has said `unwind`.
+    /// Whether somebody was sent to say `unwind`.
     pub(super) unwinding: bool,
 }
 
@@ -161,7 +167,10 @@ impl<'a> Storm<'a> {
         });
         let Some(fault) = drawn else { return };
         if self.carry_out(fault, &calm, crew, dice) {
-            self.chronicle.count(Count::Faults, fault.name(), 1);
+            // Of the others it shows later whether they befell anything.
+            if !fault.is_counted_later() {
+                self.chronicle.count(Count::Faults, fault.name(), 1);
+            }
         } else {
             // There was nothing that it could befall: its turn comes again.
             deck.0.insert(0, fault);
@@ -182,7 +191,8 @@ impl<'a> Storm<'a> {
             Fault::Cut | Fault::Silence | Fault::Refuse | Fault::LoseAnswers => {
                 let engine = *dice.pick(calm);
                 let in_use = self.servers.proxy(engine).is_some_and(Proxy::is_in_use);
-                if matches!(fault, Fault::Cut | Fault::LoseAnswers) && !in_use {
+                // Nobody would notice.
+                if !in_use {
                     return false;
                 }
                 self.blow(fault, engine, dice);
@@ -197,31 +207,34 @@ impl<'a> Storm<'a> {
             Fault::SessionsEnded => {
                 let engine = *dice.pick(calm);
                 self.chronicle.tell(format!("an administrator ends Windlass's sessions on {engine:?}"));
-                let port = self.servers.port(engine);
+                let (port, chronicle) = (self.servers.port(engine), self.chronicle.clone());
                 self.tasks.spawn(async move {
                     // The server may be killed meanwhile, by others.
-                    let _ = end_sessions(engine, port).await;
+                    let ended = end_sessions(engine, port).await.unwrap_or_default();
+                    chronicle.tell(format!("{ended} sessions on {engine:?} were ended"));
+                    chronicle.count(Count::Checks, "sessions ended by an administrator", ended);
+                    chronicle.count(Count::Faults, fault.name(), u64::from(ended > 0));
                 });
                 true
             }
             Fault::DiskFull => self.fill(crew, dice),
-            Fault::LogLocked => self.lock_log(dice.millis(300, 2500)),
-            Fault::LogLockedLong => self.lock_log(dice.millis(10_500, 12_000)),
+            Fault::LogLocked => self.lock_log(fault, dice.millis(300, 2500)),
+            Fault::LogLockedLong => self.lock_log(fault, dice.millis(10_500, 12_000)),
             Fault::TenantLocked => {
                 let (tenant, time) = (dice.pick(&self.fleet.tenants).clone(), dice.millis(500, 4000));
                 self.chronicle.tell(format!("somebody locks a table of {} for {time:?}", tenant.name));
                 let port = self.servers.port(tenant.engine);
-                self.tasks.spawn(lock_tenant(tenant, port, time));
+                self.tasks.spawn(lock_tenant(tenant, port, time, self.chronicle.clone()));
                 true
             }
             Fault::Unwind => {
                 self.unwinding = true;
-                let command = self.fleet.command(&["unwind", "--reason", "the weather"]);
+                let command = self.fleet.command(&["unwind", "--reason", cause::UNWIND]);
                 crew.start(Part::Worker, command, "unwind", None);
                 true
             }
             Fault::Retry => {
-                crew.start(Part::Worker, self.fleet.command(&["retry", "--reason", "hope"]), "retry", None);
+                crew.start(Part::Worker, self.fleet.command(&["retry", "--reason", cause::RETRY]), "retry", None);
                 true
             }
             Fault::Look => {
@@ -280,7 +293,7 @@ impl<'a> Storm<'a> {
         true
     }
 
-    fn lock_log(&mut self, time: Duration) -> bool {
+    fn lock_log(&mut self, fault: Fault, time: Duration) -> bool {
         let log = self.fleet.log();
         if !log.exists() {
             return false;
@@ -292,6 +305,7 @@ impl<'a> Storm<'a> {
             let Ok(mut connection) = options.connect().await else { return };
             if sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.is_ok() {
                 chronicle.tell(format!("the log is locked for {time:?}"));
+                chronicle.count(Count::Faults, fault.name(), 1);
                 tokio::time::sleep(time).await;
                 let _ = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
             }
@@ -342,37 +356,45 @@ impl<'a> Storm<'a> {
     }
 }
 
-/// Ends the sessions of the tenants' users, as an administrator may.
-async fn end_sessions(engine: Engine, port: u16) -> Result<(), sqlx::Error> {
+/// Ends the sessions of the tenants' users, as an administrator may. How many there were.
+async fn end_sessions(engine: Engine, port: u16) -> Result<u64, sqlx::Error> {
+    let ended: i64;
     match engine {
-        Engine::Sqlite => Ok(()),
+        Engine::Sqlite => ended = 0,
         Engine::Postgres => {
             let mut connection = PgConnection::connect(&postgres::superuser_url(port, "postgres")).await?;
-            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
-            sqlx::raw_sql(end).execute(&mut connection).await?;
-            connection.close().await
+            let end = "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE usename = 'app') \
+                       AS sessions WHERE ended";
+            ended = sqlx::query_scalar(end).fetch_one(&mut connection).await?;
+            connection.close().await?;
         }
         Engine::MariaDb => {
             let mut connection = mariadb::plain(&mariadb::superuser_url(port, "")).connect().await?;
+            let there = "SELECT count(*) FROM information_schema.PROCESSLIST WHERE USER = 'app'";
+            ended = sqlx::query_scalar(there).fetch_one(&mut connection).await?;
             sqlx::raw_sql("KILL CONNECTION USER app").execute(&mut connection).await?;
-            connection.close().await
+            connection.close().await?;
         }
     }
+    Ok(ended.unsigned_abs())
 }
 
 /// Holds a lock on a table that migrations want. Whatever befalls its server befalls this session too.
-async fn lock_tenant(tenant: Tenant, port: u16, time: Duration) {
+async fn lock_tenant(tenant: Tenant, port: u16, time: Duration, chronicle: Chronicle) {
+    let holds = || chronicle.count(Count::Faults, Fault::TenantLocked.name(), 1);
     let _: Result<(), sqlx::Error> = async {
         match tenant.engine {
             Engine::Postgres => {
                 let mut connection = PgConnection::connect(&postgres::url_at(port, &tenant.database)).await?;
                 sqlx::raw_sql("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").execute(&mut connection).await?;
+                holds();
                 tokio::time::sleep(time).await;
                 connection.close().await
             }
             Engine::MariaDb => {
                 let mut connection = mariadb::plain(&mariadb::superuser_url(port, &tenant.database)).connect().await?;
                 sqlx::raw_sql(AssertSqlSafe("LOCK TABLES items WRITE")).execute(&mut connection).await?;
+                holds();
                 tokio::time::sleep(time).await;
                 connection.close().await
             }
@@ -380,6 +402,7 @@ async fn lock_tenant(tenant: Tenant, port: u16, time: Duration) {
                 let options = SqliteConnectOptions::new().filename(&tenant.database);
                 let mut connection = options.connect().await?;
                 sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await?;
+                holds();
                 tokio::time::sleep(time).await;
                 connection.close().await
             }

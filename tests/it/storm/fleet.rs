@@ -19,9 +19,13 @@ use crate::support::{mariadb, oracle, postgres};
 /// through.
 pub(super) const LEASE_MS: usize = 1500;
 
+/// How the names of the migrations end that a poisoned tenant cannot take.
+pub(super) const STRICT: &str = "_strict";
 /// Tries enough for anything that the storm does, and hardly any.
 const PATIENT: &str = r#"retry = { attempts = 60, first = "100ms", factor = 1.3, max = "1s" }"#;
 const IMPATIENT: &str = r#"retry = { attempts = 3, first = "100ms", factor = 2.0, max = "300ms" }"#;
+/// Tries of those who have hardly any.
+pub(super) const IMPATIENT_TRIES: usize = 3;
 
 /// One tenant's place.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@
 //! What is drawn comes from one seed, which is printed: the releases, the fleets, the faults and their order. When they strike depends on
 //! the machine as well, so a seed repeats the kind of weather, not each drop.
 
+mod cause;
 mod chronicle;
 mod course;
 mod crew;
