@@ -95,11 +95,12 @@ impl SimLog {
         let answered = answered.await;
         self.process.gate().await;
         drop(sent);
-        match (fault, &answered) {
-            (Some(fault @ Fault::CrashAfter), _) => self.world.struck(fault),
-            // An answer that was no might as well be lost.
-            (Some(fault @ (Fault::ReplyLost | Fault::Gone { .. })), Ok(Ok(_))) => self.world.struck(fault),
-            _ => {}
+        // An answer that was no might as well be lost.
+        let told = matches!(answered, Ok(Ok(_)));
+        if let Some(fault @ (Fault::CrashAfter | Fault::ReplyLost | Fault::Gone { .. })) = fault
+            && (told || fault == Fault::CrashAfter)
+        {
+            self.world.struck(fault);
         }
         match (fault, answered) {
             (Some(Fault::CrashAfter), _) => {

@@ -59,6 +59,8 @@ struct Deploy {
     /// What each tenant has once it has completed.
     goal: BTreeMap<TenantId, BTreeSet<String>>,
     reverts: bool,
+    /// The deploy that it rolls back.
+    of: Option<DeployId>,
 }
 
 /// The oracle.
@@ -123,7 +125,8 @@ impl Oracle {
         }
         self.events += 1 + new.tenants.iter().map(|tenant| tenant.events.len() as u64).sum::<u64>();
         let reverts = rolled_back.is_some_and(|of| !of.reverts);
-        self.deploys.insert(new.id, Deploy { streams, turned: false, outcome: None, goal, reverts });
+        let of = if let Trigger::Rollback { of } = trigger { Some(*of) } else { None };
+        self.deploys.insert(new.id, Deploy { streams, turned: false, outcome: None, goal, reverts, of });
         allowed
     }
 

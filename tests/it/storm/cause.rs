@@ -7,6 +7,9 @@ use crate::support::oracle::{Account, Entry};
 pub(super) const UNWIND: &str = "the weather";
 pub(super) const RETRY: &str = "hope";
 
+/// It cannot be told whether a step took effect.
+const IN_DOUBT: &str = "WL0611";
+
 /// What was so before the deploy, or was done to it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known<'a> {
@@ -25,7 +28,8 @@ fn turn(account: &Account) -> Option<&Entry> {
 
 /// Why it turned, in a word, if it did. The inner error: why that cannot be.
 pub(super) fn of_turn(account: &Account, known: Known<'_>) -> Option<Result<&'static str, String>> {
-    let cause = &turn(account)?.body["cause"];
+    let turn = turn(account)?;
+    let cause = &turn.body["cause"];
     let operator = &cause["operator"];
     if operator["reason"] == UNWIND && known.unwind_was_said {
         return Some(Ok("an operator said so"));
@@ -36,23 +40,45 @@ pub(super) fn of_turn(account: &Account, known: Known<'_>) -> Option<Result<&'st
     else {
         return Some(Err(format!("turned by {cause}, which nobody said")));
     };
+    let before = Before { account, position: turn.position, tenant, step };
+    // What three looks could not settle is for good, and names what stood in the way of the last.
+    let in_doubt = failed["failure"]["code"] == IN_DOUBT;
     Some(match class {
         "permanent" if known.poisoned == Some(tenant) && step.ends_with(STRICT) => Ok("a tenant cannot take it"),
-        "transient" if !known.patient && has_used_its_tries(account, tenant, step) => Ok("three tries were not enough"),
+        "transient" if !known.patient && before.tries() >= IMPATIENT_TRIES => Ok("three tries were not enough"),
+        "permanent" if !known.patient && in_doubt && before.looks() >= IMPATIENT_TRIES => {
+            Ok("three looks were not enough")
+        }
         _ => Err(format!("turned by {tenant} at {step}, which nothing explains: {failed}")),
     })
 }
 
-/// Whether a step was tried, or looked after, as often as the workflow of those with few tries says.
-fn has_used_its_tries(account: &Account, tenant: &str, step: &str) -> bool {
-    let own =
-        account.entries.iter().filter(|entry| entry.tenant.as_deref() == Some(tenant) && entry.body["step"] == step);
-    let (mut tries, mut looks) = (0, 0);
-    for entry in own {
-        tries += usize::from(entry.kind() == "step_started");
-        looks += usize::from(entry.kind() == "step_probed" && !entry.body["found"]["unknown"].is_null());
+/// What befell a step before the deploy turned.
+struct Before<'a> {
+    account: &'a Account,
+    position: i64,
+    tenant: &'a str,
+    step: &'a str,
+}
+
+impl Before<'_> {
+    fn count(&self, is_meant: impl Fn(&Entry) -> bool) -> usize {
+        let own = self.account.entries.iter().filter(|entry| {
+            entry.position < self.position
+                && entry.tenant.as_deref() == Some(self.tenant)
+                && entry.body["step"] == self.step
+        });
+        own.filter(|entry| is_meant(entry)).count()
     }
-    tries.max(looks) >= IMPATIENT_TRIES
+
+    fn tries(&self) -> usize {
+        self.count(|entry| entry.kind() == "step_started")
+    }
+
+    /// Looks for evidence that found none.
+    fn looks(&self) -> usize {
+        self.count(|entry| entry.kind() == "step_probed" && !entry.body["found"]["unknown"].is_null())
+    }
 }
 
 /// How many tenants an operator's `retry` took up again in the middle of the storm.
@@ -69,17 +95,17 @@ mod tests {
 
     use super::*;
 
-    fn account(cause: Value, tries: usize) -> Account {
+    /// A turn after so many events of a step, and as many that came later.
+    fn account(cause: &Value, event: &Value, tries: usize) -> Account {
         let entry = |position, tenant: Option<&str>, body| Entry { position, tenant: tenant.map(str::to_owned), body };
-        let step = "migrate:0007_table";
-        let mut entries: Vec<Entry> =
-            (0..tries).map(|_| entry(1, Some("pg0"), json!({"type": "step_started", "step": step}))).collect();
+        let of_step = |position| (0..tries).map(move |_| entry(position, Some("pg0"), event.clone()));
+        let mut entries: Vec<Entry> = of_step(1).chain(of_step(3)).collect();
         entries.push(entry(2, None, json!({"type": "direction_set", "direction": "unwind", "cause": cause})));
         Account { entries, leases: Vec::new(), statuses: BTreeMap::new() }
     }
 
-    fn failed(step: &str, class: &str) -> Value {
-        json!({"tenant_failed": {"tenant": "pg0", "step": step, "failure": {"class": class, "code": "WL0301"}}})
+    fn failed(step: &str, class: &str, code: &str) -> Value {
+        json!({"tenant_failed": {"tenant": "pg0", "step": step, "failure": {"class": class, "code": code}}})
     }
 
     #[test]
@@ -89,14 +115,22 @@ mod tests {
         let poisoned = Known { poisoned: Some("pg0"), ..nothing };
         let (strict, table) = ("migrate:0008_strict", "migrate:0007_table");
         let said = json!({"operator": {"actor": {"name": "a", "host": "b"}, "reason": UNWIND}});
-        let verdict = |cause: &Value, tries, known| of_turn(&account(cause.clone(), tries), known).unwrap();
-        assert_eq!(verdict(&said, 0, anything), Ok("an operator said so"));
-        assert!(verdict(&said, 0, poisoned).is_err(), "nobody was sent");
-        assert_eq!(verdict(&failed(strict, "permanent"), 1, poisoned), Ok("a tenant cannot take it"));
-        assert!(verdict(&failed(table, "permanent"), 1, poisoned).is_err(), "at another step");
-        assert!(verdict(&failed(strict, "permanent"), 1, anything).is_err(), "another tenant");
-        assert_eq!(verdict(&failed(table, "transient"), 3, anything), Ok("three tries were not enough"));
-        assert!(verdict(&failed(table, "transient"), 2, anything).is_err(), "one try was left");
-        assert!(verdict(&failed(table, "transient"), 3, poisoned).is_err(), "there were tries enough");
+        let started = json!({"type": "step_started", "step": table});
+        let looked = json!({"type": "step_probed", "step": table, "found": {"unknown": {"retry": "no"}}});
+        let verdict = |cause: &Value, event, tries, known| of_turn(&account(cause, event, tries), known).unwrap();
+        assert_eq!(verdict(&said, &started, 0, anything), Ok("an operator said so"));
+        assert!(verdict(&said, &started, 0, poisoned).is_err(), "nobody was sent");
+        let refused = |step| failed(step, "permanent", "WL0606");
+        assert_eq!(verdict(&refused(strict), &started, 1, poisoned), Ok("a tenant cannot take it"));
+        assert!(verdict(&refused(table), &started, 3, poisoned).is_err(), "at another step");
+        assert!(verdict(&refused(strict), &started, 3, anything).is_err(), "another tenant");
+        let gone = failed(table, "transient", "WL0601");
+        assert_eq!(verdict(&gone, &started, 3, anything), Ok("three tries were not enough"));
+        assert!(verdict(&gone, &started, 2, anything).is_err(), "one try was left");
+        assert!(verdict(&gone, &started, 3, poisoned).is_err(), "there were tries enough");
+        let in_doubt = failed(table, "permanent", IN_DOUBT);
+        assert_eq!(verdict(&in_doubt, &looked, 3, anything), Ok("three looks were not enough"));
+        assert!(verdict(&in_doubt, &looked, 2, anything).is_err(), "one look was left");
+        assert!(verdict(&in_doubt, &started, 3, anything).is_err(), "nobody looked");
     }
 }

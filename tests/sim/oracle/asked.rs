@@ -29,7 +29,14 @@ impl Oracle {
                 .filter(|at| self.migrations[*at].irreversible)
                 .any(|at| self.subjects(at).any(|subject| brought.contains(&subject)))
         });
-        barred.map(|(tenant, _)| (Some(tenant.clone()), Code::Irreversible)).collect()
+        let irreversible = barred.map(|(tenant, _)| (Some(tenant.clone()), Code::Irreversible));
+        // Somebody was quicker, and has taken away what the deploy brought.
+        let rollbacks = self.deploys.values().filter(|other| other.of == Some(of) && other.reverts);
+        let gone = rollbacks
+            .flat_map(|rollback| &rollback.streams)
+            .filter(|(_, stream)| stream.outcome == Some(TenantOutcome::Completed))
+            .map(|(tenant, _)| (Some(tenant.clone()), Code::PlanOutdated));
+        irreversible.chain(gone).collect()
     }
 
     /// P7: a deploy is refused, and not for want of an answer.
@@ -53,7 +60,7 @@ impl Oracle {
         }
     }
 
-    /// P7: a rollback has begun.
+    /// P7: a rollback has begun, or there was nothing to do for it.
     pub(super) fn may_be_rolled_back(&self, of: DeployId) -> Result<(), Broken> {
         match self.bars(of) {
             bars if bars.is_empty() => Ok(()),
@@ -68,6 +75,9 @@ impl Oracle {
         newest: Option<DeployId>,
         databases: &BTreeMap<TenantId, Database>,
     ) -> Result<(), Broken> {
+        if let (Job::Rollback, Some(of)) = (job, newest) {
+            self.may_be_rolled_back(of)?;
+        }
         for (tenant, database) in databases {
             let wanted = match job {
                 Job::Release(count) => Some((0..count).flat_map(|at| self.subjects(at)).collect()),
