@@ -38,9 +38,9 @@ pub(super) async fn with_seal(
     Ok(Ok(vec![event, DeployEvent::Sealed { root, signature }]))
 }
 
-/// Reads every stream of a deploy, one at a time, before its end is signed: each follows from its genesis to the head that stands in its row, and
-/// what the tenants' events come to is the account. Rows and heads are what a resumed deploy finds in the log, and a signature must not
-/// vouch for those that no events lead to. The inner error: what does not fit, or does not yet.
+/// Reads every stream of a deploy, one at a time, before its end is signed: each follows from its genesis to the head that stands in its
+/// row, and what the tenants' events come to is the account. Rows and heads are what a resumed deploy finds in the log, and a signature
+/// must not vouch for those that no events lead to. The inner error: what does not fit, or does not yet.
 ///
 /// # Errors
 /// Where a stream does not read back as it was written.
