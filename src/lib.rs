@@ -2,7 +2,7 @@
 //!
 //! The binary is thin over this library; see `ARCHITECTURE.md` for the house and the life of one deploy. Rooms, from the ground
 //! up, each importing only from rooms below it: [`base`] · `saga`, `fleet`, `release` · `log`, `tenant` · `step`, `audit` ·
-//! `engine` · `testing` (a feature) · `cli`.
+//! `engine` · `project` · `testing` (a feature) · `cli`.
 
 pub mod audit;
 pub mod base;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod fleet;
 pub mod log;
+pub mod project;
 pub mod release;
 pub mod saga;
 pub mod step;

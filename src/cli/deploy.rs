@@ -62,7 +62,7 @@ pub(super) struct RollbackArgs {
 pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
     // Whatever is wrong with the project is found before there is a log of it, and one that cannot be signed at its end is not begun.
     context.signer()?;
-    let mut ready = Some(context.request(&args.selection, &args.disown).await?);
+    let mut ready = Some(context.request(&(&args.selection).into(), &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
     let patience = Patience::new(args.wait);
     loop {
@@ -72,7 +72,7 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
         // The fleet may be another by now.
         let request = match ready.take() {
             Some(request) => request,
-            None => context.request(&args.selection, &args.disown).await?,
+            None => context.request(&(&args.selection).into(), &args.disown).await?,
         };
         let made = match engine::prepare(&*log, &*context.gateway(), request).await {
             Ok(found) if found.changing() == 0 && found.tenants.iter().all(|of| of.survey.is_none()) => {
@@ -167,7 +167,7 @@ pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<E
     await_free_fleet(context, &*log, &Patience::new(None)).await?;
     let of = context.which(&*log, Some(&args.deploy)).await?.id;
     let selection = Selection { workflow: args.workflow.clone(), ..Selection::default() };
-    let request = context.request(&selection, &[]).await?;
+    let request = context.request(&(&selection).into(), &[]).await?;
     let found = engine::prepare_rollback(&*log, &*context.gateway(), request, of).await.map_err(prepared)?;
     let left: Vec<&str> = found.left_by_hand.iter().map(TenantId::as_str).collect();
     let passed_over =
@@ -223,7 +223,7 @@ pub(super) async fn drive(
     tells: Tells,
 ) -> Result<Exit, Failure> {
     // It was read before anything was touched.
-    let signer = context.signer().map_err(Failure::on_the_way)?;
+    let signer = context.signer().map_err(|error| Failure::from(error).on_the_way())?;
     let (tell, stop) = watch::channel(Stop::Run);
     let (over, is_over) = oneshot::channel();
     let signals = tokio::spawn(listen(tell, context.output.json, is_over));

@@ -40,10 +40,6 @@ impl Look {
         Self { verdict: Verdict::Warning, ..Self::good(what, detail) }
     }
 
-    fn failed(what: &str, failure: &Failure) -> Self {
-        Self { verdict: Verdict::Bad, code: Some(failure.code()), ..Self::good(what, failure.message()) }
-    }
-
     fn bad(what: &str, error: &impl Coded) -> Self {
         Self { verdict: Verdict::Bad, code: Some(error.code()), ..Self::good(what, error.to_string()) }
     }
@@ -64,12 +60,12 @@ pub(super) async fn doctor(context: &Context) -> Result<Exit, Failure> {
     let workflow = &context.config.deploy.workflow;
     looks.push(match context.ready_workflow(None) {
         Ok(found) => Look::good("workflow", format!("{workflow} ({})", found.origin)),
-        Err(failure) => Look::failed("workflow", &failure),
+        Err(failure) => Look::bad("workflow", &failure),
     });
     looks.extend(match context.signer() {
         Ok(None) => None,
         Ok(Some(key)) => Some(Look::good("signing key", format!("ends of deploys are signed by {}", key.public()))),
-        Err(failure) => Some(Look::failed("signing key", &failure)),
+        Err(failure) => Some(Look::bad("signing key", &failure)),
     });
     looks.extend(look_at_tenants(context).await);
     let bad = looks.iter().any(|look| look.verdict == Verdict::Bad);
@@ -108,7 +104,7 @@ async fn look_at_log(context: &Context) -> Result<Vec<Look>, Failure> {
     let log = match context.log(Creates::No).await {
         Ok(log) => log,
         Err(failure) => {
-            looks.push(Look::failed("log", &failure));
+            looks.push(Look::bad("log", &failure));
             return Ok(looks);
         }
     };
@@ -141,7 +137,7 @@ async fn look_at_tenants(context: &Context) -> Vec<Look> {
     let tenants = match context.fleet().await {
         Ok(tenants) => tenants,
         Err(failure) => {
-            return vec![Look::failed("fleet", &failure)];
+            return vec![Look::bad("fleet", &failure)];
         }
     };
     let gateway = context.gateway();

@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::context::{Context, Creates};
 use super::file::{Existing, NewFile};
-use super::keys::signing_key;
 use super::output::{Exit, Failure};
 use crate::audit::{ExportError, Exported, Scope, verify, write_csv, write_html, write_jsonl};
 use crate::base::limits::EXPORT_DEPLOYS_MAX;
 use crate::base::{Code, DeployId, SigningKey, count};
 use crate::log::Log;
+use crate::project::signing_key;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ExportArgs {

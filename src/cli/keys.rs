@@ -1,16 +1,16 @@
 //! Signing keys: made, and read. A secret key is written to its file and to nothing else.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::json;
 
 use super::file::{Existing, NewFile};
 use super::output::{Exit, Failure, Output};
-use crate::base::limits::SECRET_BYTES_MAX;
 use crate::base::{Code, PublicKey, SigningKey};
+use crate::project::key::read;
+use crate::project::signing_key;
 
 pub(super) fn keygen(path: &Path, output: Output) -> Result<Exit, Failure> {
     let mut file = NewFile::create(path, Existing::Keep)?;
@@ -37,26 +37,6 @@ pub(super) fn show_key(path: &Path, output: Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The key in a file; `next` is what to do where it is none.
-pub(super) fn signing_key(path: &Path, next: &str) -> Result<SigningKey, Failure> {
-    let shown = path.display();
-    let unusable = |why: &dyn std::fmt::Display, next: &str| {
-        unusable(format!("the signing key in {shown} cannot be used: {why}; nothing was done"), next)
-    };
-    let file = File::open(path).map_err(|error| unusable(&error, next))?;
-    let mode = file.metadata().map_err(|error| unusable(&error, next))?.permissions().mode();
-    // A group may read it: that is how a secret is handed to a container.
-    if mode & 0o027 != 0 {
-        let why = format!("others than its owner can get at it (mode {:04o})", mode & 0o7777);
-        return Err(unusable(
-            &why,
-            &format!("chmod 600 {shown}; if it was so on a machine that others use, make a new key"),
-        ));
-    }
-    let text = read(file).map_err(|error| unusable(&error, next))?;
-    SigningKey::from_file_text(&text).map_err(|error| unusable(&error, next))
-}
-
 /// A public key as typed, or the file that holds one. What was typed is not repeated: somebody may have typed the secret one.
 pub(super) fn public_key(text: &str) -> Result<PublicKey, Failure> {
     let parsed = match text.parse::<PublicKey>() {
@@ -69,12 +49,6 @@ pub(super) fn public_key(text: &str) -> Result<PublicKey, Failure> {
     };
     let next = "the same command with the public key of whom you trust, which `windlass audit key FILE` shows where the secret one is";
     parsed.map_err(|why| unusable(format!("what was given with --key cannot be used: {why}"), next))
-}
-
-fn read(file: File) -> std::io::Result<String> {
-    let mut text = String::new();
-    file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn unusable(message: String, next: &str) -> Failure {

@@ -28,6 +28,7 @@ use self::audit::{AuditCommand, Demand};
 use self::context::Context;
 pub use self::output::Exit;
 use self::output::{Failure, Output};
+use crate::project;
 use crate::step::Kinds;
 
 /// Takes a release to every tenant database, as one deploy that resumes after a crash and unwinds exactly what it did.
@@ -133,6 +134,17 @@ struct Selection {
     /// This tenant's database was really created anew: that it has no ledger is right, and it gets every migration
     #[arg(long, value_name = "ID")]
     new_database: Vec<String>,
+}
+
+impl From<&Selection> for project::Selection {
+    fn from(typed: &Selection) -> Self {
+        Self {
+            workflow: typed.workflow.clone(),
+            only: typed.only.clone(),
+            select: typed.select.clone(),
+            new_databases: typed.new_database.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -77,10 +77,7 @@ impl Failure {
         }
     }
 
-    pub(super) const fn code(&self) -> Code {
-        self.code
-    }
-
+    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }

@@ -18,7 +18,7 @@ use crate::tenant::dialect;
 const NAMED_MAX: usize = 8;
 
 pub(super) async fn plan(context: &Context, selection: &Selection) -> Result<Exit, Failure> {
-    let request = context.request(selection, &[]).await?;
+    let request = context.request(&selection.into(), &[]).await?;
     // A project that has never deployed has no log, and a plan is no reason to make one.
     let log: Arc<dyn Log> = if context.log_path().await?.exists() {
         context.log(Creates::No).await?

@@ -8,7 +8,7 @@ use super::Selection;
 use super::context::{Context, Creates, carried_out};
 use super::output::{Exit, Failure, table};
 use super::plan::undo_words;
-use crate::base::{Code, count};
+use crate::base::{Code, Coded as _, count};
 use crate::config::workflows::Found;
 use crate::fleet::Engine as Database;
 use crate::release::{Dialect, Release, Reviewed, review};
@@ -17,7 +17,7 @@ use crate::step::Kinds;
 
 pub(super) async fn tenants(context: &Context, select: Option<&str>) -> Result<Exit, Failure> {
     let selection = Selection { select: select.map(str::to_owned), ..Selection::default() };
-    let tenants = context.tenants(&selection).await?;
+    let tenants = context.tenants(&(&selection).into()).await?;
     let mut releases: BTreeMap<_, String> = BTreeMap::new();
     let mut known = BTreeMap::new();
     if context.log_path().await?.exists() {
@@ -133,7 +133,7 @@ pub(super) fn workflows(context: &Context) -> Exit {
         rows.push(match context.ready_workflow(Some(&name)) {
             Ok(found) => [name, found.origin, found.workflow.summary],
             // One that is not valid is no reason to be silent about the others.
-            Err(failure) => [name, format!("BAD [{}]", failure.code()), failure.message().to_owned()],
+            Err(failure) => [name, format!("BAD [{}]", failure.code()), failure.to_string()],
         });
     }
     let answer: Vec<_> = rows
@@ -158,7 +158,7 @@ pub(super) fn workflow(context: &Context, name: &str) -> Result<Exit, Failure> {
         "steps": steps, "carried_out": carried_out.is_ok(), "text": text,
     });
     context.output.answer(&answer, || {
-        workflow_text(&context.kinds, &workflow, &origin, carried_out.err().as_ref().map(Failure::message))
+        workflow_text(&context.kinds, &workflow, &origin, carried_out.err().map(|error| error.to_string()).as_deref())
     });
     Ok(exit)
 }
