@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Code, DeployId, Digest, TenantId, Timestamp};
 use crate::log::{Log, LogError, TenantQuery};
+use crate::saga::deploy::Pause;
 use crate::saga::event::{Actor, Cause, DeployEvent, DeployOutcome, Direction, Event, StreamId, Trigger};
 use crate::saga::summary::TenantStatus;
 
@@ -36,6 +37,8 @@ pub struct Account {
     pub direction: Direction,
     /// Why it turned, if it did.
     pub cause: Option<Cause>,
+    /// Who has paused it, and why, while it is paused.
+    pub paused: Option<Pause>,
     /// How it ended, if it has.
     pub outcome: Option<DeployOutcome>,
     /// The seal, once it has ended.
@@ -76,10 +79,13 @@ pub async fn account(log: &dyn Log, deploy: DeployId) -> Result<Account, LogErro
     let row = log.deploy(deploy).await?;
     let events = log.read(&StreamId::deploy(deploy)).await?;
     let mut cause = None;
-    let mut finished_at = None;
+    let (mut paused, mut finished_at) = (None, None);
     for recorded in &events {
         match &recorded.event {
             Event::Deploy(DeployEvent::DirectionSet { cause: why, .. }) => cause = Some(why.clone()),
+            Event::Deploy(DeployEvent::DeployPaused { actor, reason }) => {
+                paused = Some(Pause { actor: actor.clone(), reason: reason.clone() });
+            }
             Event::Deploy(DeployEvent::DeployFinished { .. }) => finished_at = Some(recorded.at),
             _ => {}
         }
@@ -104,12 +110,13 @@ pub async fn account(log: &dyn Log, deploy: DeployId) -> Result<Account, LogErro
         fleet: row.fleet,
         release: release_name,
         workflow: workflow_name,
-        trigger,
+        trigger: *trigger,
         actor,
         created_at: row.created_at,
         finished_at,
         direction: row.summary.direction,
         cause,
+        paused: paused.filter(|_| row.summary.paused),
         outcome: row.summary.outcome,
         seal: row.summary.seal,
         tenants: tenant_count,

@@ -18,7 +18,7 @@ use crate::fleet::Tenant;
 use crate::log::{LogError, RawStream};
 use crate::saga::chain;
 use crate::saga::deploy::DeployState;
-use crate::saga::event::{DeployEvent, Event, Previous, StreamId, TenantEvent, Trigger};
+use crate::saga::event::{DeployEvent, Event, Previous, StreamId, TenantEvent};
 use crate::saga::plan::Plan;
 use crate::saga::summary::{DeploySummary, Place, TenantStatus};
 use crate::saga::tenant::TenantState;
@@ -259,7 +259,9 @@ impl<'a> Check<'a> {
     /// the release already, unless what the deploy leads to is not a release, as in a rollback.
     fn arrived(&self, plan: &Plan, place: Place) -> Place {
         match &self.own.created {
-            Some((_, DeployEvent::DeployCreated { release, trigger: Trigger::Command, .. })) if plan.is_empty() => {
+            Some((_, DeployEvent::DeployCreated { release, trigger, .. }))
+                if plan.is_empty() && trigger.leads_to_release() =>
+            {
                 Place::At(*release)
             }
             _ => place,

@@ -14,5 +14,5 @@ pub use check::{Finding, Report};
 pub use export::{
     ExportError, Exported, ReadError, Scope, Verified, verify_export, write_csv, write_html, write_jsonl,
 };
-pub use timeline::{Line, actor_words, cause_words, part_words, timeline};
+pub use timeline::{Line, actor_words, cause_words, part_words, pause_words, timeline, trigger_words};
 pub use verify::{LogReport, verify, verify_log};

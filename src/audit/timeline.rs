@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::{DeployId, TenantId, Timestamp, WorkerId, count};
 use crate::log::{Log, LogError, TailEvent};
+use crate::saga::deploy::Pause;
 use crate::saga::event::{Actor, Cause, DeployEvent, Event, Found, Half, Overrides, Resolution, TenantEvent, Trigger};
 use crate::saga::failure::Retry;
 
@@ -103,11 +104,8 @@ fn deploy_words(event: &DeployEvent) -> String {
             overrides,
             ..
         } => {
-            let what = match trigger {
-                Trigger::Command => format!("release {release_name}"),
-                Trigger::Rollback { of } => format!("rollback of deploy {of}"),
-            };
-            let who = actor_words(who);
+            let (what, by) = (trigger_words(trigger, release_name), by_words(trigger));
+            let who = format!("{}{}{by}", actor_words(who), if by.is_empty() { "" } else { ", set off " });
             let answered = overrides.iter().map(|of| format!("; {}", overrides_words(of))).collect::<Vec<_>>().concat();
             format!(
                 "created by {who}: {what}, workflow {workflow_name}, {}, {changing} to change{answered}",
@@ -124,11 +122,40 @@ fn deploy_words(event: &DeployEvent) -> String {
             format!("finished: {} ({})", word(outcome), counts.join(", "))
         }
         DeployEvent::DeployResumed { actor: who } => format!("resumed by {}", actor_words(who)),
+        DeployEvent::DeployPaused { actor: who, reason } => format!("paused by {}: {reason}", actor_words(who)),
         DeployEvent::Sealed { root, signature } => {
             let signed = signature.as_ref().map(|by| format!(", signed by {}", by.key)).unwrap_or_default();
             format!("sealed under {root}{signed}")
         }
     }
+}
+
+/// What the deploy is to bring about.
+#[must_use]
+pub fn trigger_words(trigger: &Trigger, release: &str) -> String {
+    match trigger {
+        Trigger::Rollback { of } => format!("rollback of deploy {of}"),
+        Trigger::Command | Trigger::Webhook { .. } | Trigger::Api { .. } => format!("release {release}"),
+    }
+}
+
+/// By what it was set off, where that was not a command: empty there.
+pub(super) fn by_words(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Command | Trigger::Rollback { .. } => String::new(),
+        Trigger::Webhook { webhook, sender, delivery, event, revision, environment } => {
+            let to = environment.as_ref().map(|environment| format!(" to {environment}")).unwrap_or_default();
+            format!("by {event} of webhook {webhook} ({sender}, delivery {delivery}) for revision {revision}{to}")
+        }
+        Trigger::Api { revision: Some(revision) } => format!("over the API for revision {revision}"),
+        Trigger::Api { revision: None } => "over the API".to_owned(),
+    }
+}
+
+/// Who paused a deploy, and why.
+#[must_use]
+pub fn pause_words(pause: &Pause) -> String {
+    format!("by {}: {}", actor_words(&pause.actor), pause.reason)
 }
 
 /// What the actor answers for.
@@ -204,7 +231,39 @@ pub(super) fn word<T: Serialize>(value: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saga::testing::{AGAIN, failed, failed_after, looked};
+    use crate::saga::testing::{AGAIN, created, failed, failed_after, looked, paused};
+
+    #[test]
+    fn by_what_a_deploy_was_set_off_is_told() {
+        let words = |trigger| {
+            let mut event = created(&[1], 2);
+            if let DeployEvent::DeployCreated { trigger: of, .. } = &mut event {
+                **of = trigger;
+            }
+            let words = deploy_words(&event);
+            words.strip_prefix("created by ada@desk").unwrap().split(", workflow").next().unwrap().to_owned()
+        };
+        let webhook = |environment: Option<&str>| Trigger::Webhook {
+            webhook: "hub".into(),
+            sender: "github".into(),
+            delivery: "d-1".into(),
+            event: "deployment".into(),
+            revision: "a1b2".into(),
+            environment: environment.map(str::to_owned),
+        };
+        let by = ", set off by deployment of webhook hub (github, delivery d-1) for revision a1b2";
+        assert_eq!(words(Trigger::Command), ": release r");
+        assert_eq!(words(webhook(None)), format!("{by}: release r"));
+        assert_eq!(words(webhook(Some("production"))), format!("{by} to production: release r"));
+        assert_eq!(words(Trigger::Api { revision: None }), ", set off over the API: release r");
+        let revision = Some("a1b2".into());
+        assert_eq!(words(Trigger::Api { revision }), ", set off over the API for revision a1b2: release r");
+    }
+
+    #[test]
+    fn a_pause_is_told() {
+        assert_eq!(deploy_words(&paused()), "paused by ada@desk: so");
+    }
 
     #[test]
     fn a_part_that_is_in_effect_is_told() {

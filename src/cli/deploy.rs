@@ -258,7 +258,7 @@ pub(super) async fn drive(
     context.output.answer(&account, || account_text(&account));
     Ok(match ending {
         Ending::Finished(outcome) => ended(outcome, &account),
-        Ending::Waiting => Exit::Waiting,
+        Ending::Waiting | Ending::Paused => Exit::Waiting,
         Ending::Stopped => {
             context.output.line(format!("stopped, and nothing is lost. next: windlass resume {deploy}"));
             Exit::Waiting
@@ -320,7 +320,7 @@ fn ended(outcome: DeployOutcome, account: &Account) -> Exit {
     if account.has_untold() { Exit::Waiting } else { Exit::of(outcome) }
 }
 
-/// Follows a deploy that others drive, to its end or to where a human must decide.
+/// Follows a deploy that others drive, to its end, to a pause, or to where a human must decide.
 pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let deploy = context.which(&*log, named).await?.id;
@@ -330,7 +330,8 @@ pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit
         if let Some(outcome) = summary.outcome {
             break ended(outcome, &account(&*log, deploy).await?);
         }
-        if waits_for_human(&log.census(deploy).await?, summary.direction) {
+        // What was running when it was paused ends by itself, and starts nothing.
+        if summary.paused || waits_for_human(&log.census(deploy).await?, summary.direction) {
             break Exit::Waiting;
         }
         follower.tick().await;

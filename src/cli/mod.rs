@@ -69,6 +69,14 @@ enum Command {
         /// The deploy; by default the one under way
         deploy: Option<String>,
     },
+    /// Let a deploy start nothing more until it is resumed; what is running ends
+    Pause {
+        /// The deploy; by default the one under way
+        deploy: Option<String>,
+        /// Why, for the log
+        #[arg(long)]
+        reason: String,
+    },
     /// Take an unfinished deploy up again, in the direction it had
     Resume {
         /// The deploy; by default the one under way, or else the newest, of which the end is told
@@ -252,6 +260,7 @@ async fn dispatch(cli: Cli, kinds: Kinds, output: Output) -> Result<Exit, Failur
             status::status(&context, what).await
         }
         Command::Watch { deploy } => deploy::watch(&context, deploy.as_deref()).await,
+        Command::Pause { deploy, reason } => operate::pause(&context, deploy.as_deref(), &reason).await,
         Command::Resume { deploy } => deploy::resume(&context, deploy.as_deref()).await,
         Command::Unwind { deploy, reason } => operate::unwind(&context, deploy.as_deref(), &reason).await,
         Command::Rollback(args) => deploy::rollback(&context, &args).await,

@@ -1,10 +1,13 @@
-//! `unwind`, `retry`, `resolve`: what an operator says to a deploy, and then the deploy driven on.
+//! `pause`, `unwind`, `retry`, `resolve`: what an operator says to a deploy, and then, but for a pause, the deploy driven on. One that is
+//! paused is not moved by `retry` and `resolve`: they settle what they settle, and the deploy stays paused.
 
 use clap::{Args, ValueEnum};
 
 use super::context::{Context, Creates, claimable, tenant_id, word};
 use super::deploy::{Tells, drive};
 use super::output::{Exit, Failure};
+use super::progress::account_text;
+use crate::audit::account;
 use crate::base::TenantId;
 use crate::engine::{self, Settled};
 use crate::log::{DeployRow, Log};
@@ -50,6 +53,18 @@ async fn ready(context: &Context, log: &dyn Log, named: Option<&str>) -> Result<
         context.refuse_unresolved(log, row.id, &statuses).await?;
     }
     Ok(row)
+}
+
+/// Pauses a deploy that somebody drives, or nobody. It drives nothing itself, so it needs neither the fleet nor its secrets.
+pub(super) async fn pause(context: &Context, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
+    let log = context.log(Creates::No).await?;
+    let deploy = context.which(&*log, named).await?.id;
+    if !engine::pause(&*log, deploy, &word(reason)).await? {
+        context.output.line("it was paused already, and that is the word that stands");
+    }
+    let account = account(&*log, deploy).await?;
+    context.output.answer(&account, || account_text(&account));
+    Ok(Exit::Done)
 }
 
 pub(super) async fn unwind(context: &Context, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::output::{Output, span, table};
-use crate::audit::{Account, actor_words, cause_words, part_words};
+use crate::audit::{Account, actor_words, cause_words, part_words, pause_words, trigger_words};
 use crate::base::{Code, DeployId, count};
 use crate::log::{Log, TailEvent};
 use crate::saga::event::{
@@ -138,10 +138,7 @@ impl Follower {
             DeployEvent::DeployCreated { release_name, workflow_name, tenant_count, changing, trigger, .. } => {
                 self.tenants = *tenant_count;
                 self.small = *tenant_count <= SMALL_FLEET;
-                let what = match trigger {
-                    Trigger::Command => format!("release {release_name}"),
-                    Trigger::Rollback { of } => format!("rollback of deploy {of}"),
-                };
+                let what = trigger_words(trigger, release_name);
                 format!(
                     "deploy {}: {what}, {}, {changing} to change, {workflow_name}",
                     self.deploy,
@@ -154,6 +151,10 @@ impl Follower {
             }
             DeployEvent::DirectionSet { direction, .. } => format!("direction: {direction:?}"),
             DeployEvent::DeployResumed { actor } => format!("resumed by {}", actor_words(actor)),
+            DeployEvent::DeployPaused { actor, reason } => {
+                let who = actor_words(actor);
+                format!("the deploy is paused: what is running ends, nothing more starts. By {who}: {reason}")
+            }
             DeployEvent::StageEntered { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {
                 return None;
             }
@@ -214,10 +215,10 @@ pub(super) fn account_text(account: &Account) -> String {
             )
         }
         (Some(DeployOutcome::Completed), _) => match &account.trigger {
-            Trigger::Command => format!("deploy {id} completed{took}: every tenant is on the release"),
             Trigger::Rollback { of } => {
                 format!("deploy {id} completed{took}: what deploy {of} had changed is taken back")
             }
+            _ => format!("deploy {id} completed{took}: every tenant is on the release"),
         },
         (Some(DeployOutcome::Unwound), _) => format!("deploy {id} was unwound{took}: the fleet is as it was before"),
         (Some(DeployOutcome::CompletedWithQuarantine), _) => {
@@ -226,6 +227,7 @@ pub(super) fn account_text(account: &Account) -> String {
         (Some(DeployOutcome::EndedByHand), _) => {
             format!("deploy {id} was unwound{took}, and some tenants were left as they are by decision")
         }
+        (None, _) if let Some(pause) = &account.paused => format!("deploy {id} is paused {}", pause_words(pause)),
         (None, _) if waits(account) => {
             let stuck = account.census.get(&TenantStatus::Stuck).copied().unwrap_or_default();
             format!("deploy {id} waits for a human: {} stuck, and nothing else moves", count(stuck, "tenant"))
@@ -234,7 +236,7 @@ pub(super) fn account_text(account: &Account) -> String {
         (None, _) => format!("deploy {id} is under way"),
     };
     let mut text = format!("{head}\n");
-    let what = what(account);
+    let what = trigger_words(&account.trigger, &account.release);
     let facts = [
         ["fleet".to_owned(), account.fleet.clone()],
         ["what".to_owned(), format!("{what}, workflow {}", account.workflow)],
@@ -255,14 +257,6 @@ pub(super) fn account_text(account: &Account) -> String {
         text.push_str(&format!("next: {next}\n"));
     }
     text
-}
-
-/// What the deploy is to bring about.
-fn what(account: &Account) -> String {
-    match &account.trigger {
-        Trigger::Command => format!("release {}", account.release),
-        Trigger::Rollback { of } => format!("rollback of deploy {of}"),
-    }
 }
 
 /// Whether nothing moves any more until a human decides.
@@ -296,6 +290,7 @@ fn next(account: &Account) -> Option<String> {
             "bring these ledgers in line by hand, as docs/errors/{}.md says; then deploy again",
             Code::LedgerUntold
         )),
+        None if account.paused.is_some() => Some(format!("windlass resume {id}")),
         None if stuck && irreversible => Some(format!(
             "leave it in effect: windlass resolve TENANT --as applied --deploy {id} --reason … (--all --yes for TENANT: all of them)"
         )),
@@ -304,8 +299,8 @@ fn next(account: &Account) -> Option<String> {
         )),
         None => Some(format!("windlass resume {}", account.deploy)),
         Some(DeployOutcome::Unwound) if !account.failures.is_empty() => Some(match account.trigger {
-            Trigger::Command => "mend the cause, then: windlass deploy".to_owned(),
             Trigger::Rollback { of } => format!("mend the cause, then: windlass rollback {of}"),
+            _ => "mend the cause, then: windlass deploy".to_owned(),
         }),
         Some(_) => None,
     }

@@ -59,13 +59,14 @@ async fn deploys(context: &Context) -> Result<Exit, Failure> {
                     let json = serde_json::to_value(outcome).unwrap_or_default();
                     json.as_str().unwrap_or_default().replace('_', " ")
                 }
+                (None, _) if account.paused.is_some() => "paused".to_owned(),
                 (None, Direction::Unwind) => "unwinding".to_owned(),
                 (None, _) => "under way".to_owned(),
             };
             let created = account.created_at.to_string();
             let what = match &account.trigger {
-                Trigger::Command => account.release.clone(),
                 Trigger::Rollback { .. } => format!("rollback of {}", account.release),
+                _ => account.release.clone(),
             };
             [account.deploy.to_string(), created, what, count(account.tenants, "tenant"), state]
         });

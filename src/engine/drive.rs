@@ -4,6 +4,10 @@
 //! end's record, the fold finds a step without an end, and the next driver looks for evidence before anything else. The record of an
 //! end is handed to the log together with the next announcement, so a chain of n steps waits for n + 1 commits; an end that is lost
 //! with the process is found again in the tenant's ledger.
+//!
+//! A pause of the deploy changes none of this. It is an event of the deploy's own stream: before it is durable, nobody knows of it; from
+//! then on the log refuses every announcement. Whoever dies in a paused deploy with a step under way leaves it in doubt, as ever, and it
+//! is looked for when the deploy goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +34,7 @@ enum Told {
     All,
     /// It could not be told something: what, for people.
     Not(String),
-    /// The operator has said stop meanwhile.
+    /// The operator has said stop or pause meanwhile.
     Stopped,
 }
 
@@ -100,6 +104,11 @@ impl Driver {
         let plan = Arc::clone(&self.plan);
         let end = loop {
             let view = self.shared.view();
+            // Between two steps, and before anything else is asked of the tenant: a paused deploy is left as it is, in doubt and out of
+            // it. What has ended is recorded as the tenant is let go.
+            if view.paused {
+                break self.let_go().await?;
+            }
             let flow = match self.state.next(&plan, view.direction, view.open) {
                 Action::Probe { step, half, looks, not_before } => self.probe(step, half, looks, not_before).await?,
                 Action::Start { step, attempt, not_before } => {
@@ -185,10 +194,10 @@ impl Driver {
         kind.tell(step, said, &mut cx).await
     }
 
-    /// Waits with the tenant in hand. `false`: the operator has said stop, and it was not waited to the end.
+    /// Waits with the tenant in hand. `false`: the operator has said stop or pause, and it was not waited to the end.
     async fn waits_until(&self, moment: Timestamp) -> bool {
         while moment > self.shared.log.clock().now() {
-            if self.shared.stopping() {
+            if self.shared.stopping() || self.shared.view().paused {
                 return false;
             }
             let left = self.shared.log.clock().now().until(moment);
@@ -277,8 +286,9 @@ impl Driver {
         events.push(start);
         match self.append(events.clone(), &after, LeaseAfter::Keep).await {
             Ok(()) => self.state = after,
-            // The deploy has turned since we looked: the start is void, what came before it is still to be written (promise P5).
-            Err(AppendError::Turned { .. }) => {
+            // The deploy has turned since we looked, or was paused: the start is void, what came before it is still to be written
+            // (promise P5).
+            Err(AppendError::Turned { .. } | AppendError::Paused { .. }) => {
                 events.pop();
                 self.pending = events;
                 self.shared.refresh().await?;

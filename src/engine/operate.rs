@@ -1,4 +1,8 @@
-//! What an operator may say to a deploy: turn round, try again, take my word for it. Each is an event with a name and a reason.
+//! What an operator may say to a deploy: pause, go on, turn round, try again, take my word for it. Each is an event with a name, and most
+//! with a reason.
+//!
+//! Each is one conditional append. A crash before its commit: nothing was said. After it: it was said, whether or not whoever said it has
+//! heard so; said again, it is found to be so already.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +28,33 @@ pub struct Word {
     pub reason: String,
 }
 
+/// Pauses an unfinished deploy, in whichever direction it goes. `false`: it was paused already, by whose word still stands.
+///
+/// Once this has returned, no step and no undo starts on any worker: the event is in the deploy's row, and the log reads that row in the
+/// transaction of every start. What had started before goes on to its end, which is recorded; so the tenants come to rest a moment later.
+///
+/// # Errors
+/// [`EngineError::WrongState`] for a deploy that has finished; when the log fails, or does not read as one.
+pub async fn pause(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, EngineError> {
+    loop {
+        let state = DeployState::fold(&deploy_events(log, deploy).await?)?;
+        if state.summary().outcome.is_some() {
+            let (state, command) = ("has finished".to_owned(), "pause".to_owned());
+            return Err(EngineError::WrongState { deploy, state, command });
+        }
+        if state.summary().paused {
+            return Ok(false);
+        }
+        let event = DeployEvent::DeployPaused { actor: word.actor.clone(), reason: word.reason.clone() };
+        if append_to_deploy(log, deploy, &word.by, &state, vec![event]).await?.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
 /// Turns an unfinished deploy round. `false`: it had turned already.
+///
+/// Whoever says unwind wants it to happen: a pause ends with it, also that of a deploy which had turned before.
 pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, EngineError> {
     loop {
         let state = DeployState::fold(&deploy_events(log, deploy).await?)?;
@@ -33,6 +63,10 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
             |state: &str| EngineError::WrongState { deploy, state: state.to_owned(), command: "unwind".to_owned() };
         match (summary.outcome, summary.direction) {
             (Some(_), _) => return Err(refuse("has finished (`windlass rollback` undoes a finished deploy)")),
+            (None, Direction::Unwind) if summary.paused => {
+                resumed(log, deploy, &word.actor, &word.by).await?;
+                return Ok(false);
+            }
             (None, Direction::Unwind) => return Ok(false),
             (None, Direction::ForwardOnly) => return Err(refuse("is beyond its point of no return")),
             (None, Direction::Forward) => {}
@@ -45,7 +79,7 @@ pub async fn turn(log: &dyn Log, deploy: DeployId, word: &Word) -> Result<bool, 
     }
 }
 
-/// Takes down who takes an unfinished deploy up again. `false`: it has come to its end meanwhile.
+/// Takes down who takes an unfinished deploy up again, which ends a pause. `false`: it has come to its end meanwhile.
 pub async fn resumed(log: &dyn Log, deploy: DeployId, actor: &Actor, by: &WorkerId) -> Result<bool, EngineError> {
     loop {
         let state = DeployState::fold(&deploy_events(log, deploy).await?)?;
@@ -68,7 +102,8 @@ pub struct Settled {
     pub busy: Vec<TenantId>,
 }
 
-/// Lets stuck tenants try again: one, or all. Gives those that will.
+/// Lets stuck tenants try again: one, or all. Gives those that will. A paused deploy stays paused: what is settled there is carried out
+/// when it goes on.
 pub async fn retry(
     log: &dyn Log,
     deploy: DeployId,

@@ -15,7 +15,7 @@ use super::seal::with_seal;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
-use crate::base::{DeployId, Digest, Epoch, SigningKey, WorkerId};
+use crate::base::{DeployId, Digest, Epoch, Seq, SigningKey, WorkerId};
 use crate::fleet::Engine as Database;
 use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
 use crate::release::{Dialect, Release};
@@ -64,6 +64,8 @@ pub enum Ending {
     Finished(DeployOutcome),
     /// Nothing moves until a human decides.
     Waiting,
+    /// Somebody has paused it, and what this engine had under way has ended. It goes on when it is resumed.
+    Paused,
     /// It was asked to stop; the deploy is as it was left.
     Stopped,
 }
@@ -90,7 +92,8 @@ pub(super) struct Shared {
     pub(super) deploy: DeployId,
     release: Release,
     stop: watch::Receiver<Stop>,
-    view: RwLock<DeploySummary>,
+    /// How the deploy stands, and after how many events of its own stream.
+    view: RwLock<(Seq, DeploySummary)>,
     plans: Mutex<BTreeMap<Digest, Arc<Plan>>>,
     scripts: Mutex<BTreeMap<Dialect, Arc<Scripts>>>,
 }
@@ -103,20 +106,22 @@ pub(super) struct Limits {
 
 impl Shared {
     pub(super) fn view(&self) -> DeploySummary {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.view.read().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
-    /// Takes note of how the deploy stands. What several readers bring may arrive out of order; a direction is never taken back.
-    fn see(&self, summary: DeploySummary) {
+    /// Takes note of how the deploy stands after so many events. What several readers bring may arrive out of order: a direction is
+    /// never taken back, and a pause only by a later event.
+    fn see(&self, last_seq: Seq, summary: DeploySummary) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        if summary.progress() >= view.progress() {
-            *view = summary;
+        if last_seq >= view.0 {
+            *view = (last_seq, summary);
         }
     }
 
     /// Reads the deploy's row again.
     pub(super) async fn refresh(&self) -> Result<(), LogError> {
-        self.see(self.log.deploy(self.deploy).await?.summary);
+        let row = self.log.deploy(self.deploy).await?;
+        self.see(row.last_seq, row.summary);
         Ok(())
     }
 
@@ -199,7 +204,7 @@ impl Engine {
         Self { signer, ..self }
     }
 
-    /// Takes a deploy to its end, or to where a human must decide, or until `stop` says so.
+    /// Takes a deploy to its end, or to where a human must decide, or until it is paused or `stop` says so.
     ///
     /// # Errors
     /// When the log fails, or does not read as one. The deploy is then as it was left, and can be resumed.
@@ -228,6 +233,7 @@ impl Engine {
         let text = String::from_utf8_lossy(&self.log.blob(workflow).await?).into_owned();
         let workflow = Workflow::parse(workflow_name, &text)?;
         refuse_unknown_kinds(deploy, &workflow, &self.kinds)?;
+        let state = DeployState::fold(&events)?;
         Ok(Shared {
             workflow,
             release: Release::from_bytes(&self.log.blob(release).await?)?,
@@ -238,7 +244,7 @@ impl Engine {
             worker: self.worker.clone(),
             deploy,
             stop,
-            view: RwLock::new(DeployState::fold(&events)?.summary().clone()),
+            view: RwLock::new((state.seq(), state.summary().clone())),
             plans: Mutex::default(),
             scripts: Mutex::default(),
         })
@@ -316,7 +322,7 @@ impl Engine {
             Ok(claims) => claims,
             Err(error) => return wait_if_busy(error.into()).map(|()| 0),
         };
-        shared.see(claims.summary);
+        shared.see(claims.last_seq, claims.summary);
         let got = claims.tenants.len();
         for claim in claims.tenants {
             let shared = Arc::clone(shared);
@@ -354,7 +360,7 @@ impl Engine {
         let mut misfits = 0;
         loop {
             let state = self.fold(deploy, known.take()).await?;
-            shared.see(state.summary().clone());
+            shared.see(state.seq(), state.summary().clone());
             let census = self.log.census(deploy).await?;
             let events = match state.next(&census, &shared.workflow.on_failure) {
                 Decision::Wait => {
@@ -362,6 +368,11 @@ impl Engine {
                     return Ok(None);
                 }
                 Decision::WaitForHuman => return Ok(idle.then_some(Ending::Waiting)),
+                // Drivers let go at their next step boundary; until the last of them has, there is an end to be recorded.
+                Decision::Paused => {
+                    *known = Some(state);
+                    return Ok(idle.then_some(Ending::Paused));
+                }
                 Decision::Rest => return Ok(state.summary().outcome.map(Ending::Finished)),
                 Decision::Append(event) => with_seal(shared, self.signer.as_deref(), &state, *event).await?,
                 Decision::Unwind => self.first_failure(deploy).await?,

@@ -113,7 +113,9 @@ pub struct Claim {
 pub struct Claims {
     /// How the deploy stood in the transaction of the claim: the drivers act under nothing older.
     pub summary: DeploySummary,
-    /// The tenants, in the deploy's order.
+    /// How many events the deploy's own stream had then: of two readings of a deploy, that with more is the later one.
+    pub last_seq: Seq,
+    /// The tenants, in the deploy's order. None while it is paused.
     pub tenants: Vec<Claim>,
 }
 
@@ -251,7 +253,8 @@ pub trait Log: Send + Sync {
         lease: Duration,
     ) -> Result<Claims, LogError>;
 
-    /// Claims one tenant whatever its status, unless somebody holds it or the deploy has finished: for a human's decision.
+    /// Claims one tenant whatever its status, also of a paused deploy, unless somebody holds it or the deploy has finished: for a human's
+    /// decision.
     async fn claim_one(&self, stream: &StreamId, worker: &WorkerId, lease: Duration)
     -> Result<Option<Claim>, LogError>;
 

@@ -150,6 +150,12 @@ pub enum AppendError {
         /// Where.
         stream: StreamId,
     },
+    /// The append held a start of a step or of an undo, and the deploy is paused.
+    #[error("{stream}: the deploy is paused, nothing may start")]
+    Paused {
+        /// Where.
+        stream: StreamId,
+    },
     /// The deploy has finished: its streams are closed but for the seal.
     #[error("{stream}: the deploy has finished")]
     Finished {

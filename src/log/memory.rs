@@ -292,14 +292,14 @@ impl Log for MemoryLog {
     ) -> Result<Claims, LogError> {
         let (now, mut state) = (self.clock.now(), self.state());
         let found = state.deploy(deploy)?;
-        let summary = found.row.summary.clone();
+        let (summary, last_seq) = (found.row.summary.clone(), found.row.last_seq);
         let free = found.admitted().filter(|(_, waits)| *waits <= now).map(|(row, _)| row);
         let free = free.filter(|row| row.owner.as_ref() != Some(worker));
         let order = |row: &TenantRow| (row.summary.stage, row.summary.wave, row.ordinal);
         let free: BTreeSet<_> = free.map(order).collect();
         let free: Vec<usize> = free.into_iter().take(limit).map(|(_, _, ordinal)| position(ordinal)).collect();
         let tenants = state.take(deploy, &free, worker, now.plus(lease))?;
-        Ok(Claims { summary, tenants })
+        Ok(Claims { summary, last_seq, tenants })
     }
 
     async fn claim_one(

@@ -106,6 +106,12 @@ pub(super) fn admit(append: &Append, deploy: &DeploySummary, head: &Head, epoch:
     if !deploy.direction.admits_starts() && append.events.iter().any(starts) {
         return Err(AppendError::Turned { stream: stream() });
     }
+    // The row is read in the transaction that writes, and `deploy_paused` was written into it in its own: whichever commits first, no
+    // start stands after the pause, on any worker.
+    let any_start = |event: &Event| matches!(event, Event::Tenant(event) if event.is_start());
+    if deploy.paused && append.events.iter().any(any_start) {
+        return Err(AppendError::Paused { stream: stream() });
+    }
     Ok(())
 }
 
@@ -253,8 +259,9 @@ mod tests {
             status in proptest::sample::select(TenantStatus::ALL),
             stage in 0_u32..3,
             wave in 0_u32..3,
+            paused in any::<bool>(),
         ) {
-            let deploy = DeploySummary { direction, open, outcome: None, seal: None };
+            let deploy = DeploySummary { direction, open, outcome: None, seal: None, paused };
             let (statuses, last) = admitted(&deploy);
             prop_assert_eq!(statuses.contains(&status) && (stage, wave) <= last, deploy.admits(status, stage, wave));
         }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Cause, DeployEvent, DeployOutcome, Direction, TenantOutcome};
+use serde::{Deserialize, Serialize};
+
+use super::event::{Actor, Cause, DeployEvent, DeployOutcome, Direction, TenantOutcome};
 use super::summary::{Census, DeploySummary, TenantStatus};
 use super::tenant::IllegalEvent;
 use super::workflow::{OnFailure, Then};
@@ -21,6 +23,16 @@ pub struct DeployState {
     stage: Option<u32>,
     summary: DeploySummary,
     cause: Option<Cause>,
+    pause: Option<Pause>,
+}
+
+/// Who paused a deploy, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who.
+    pub actor: Actor,
+    /// In their words.
+    pub reason: String,
 }
 
 /// What a coordinator does next.
@@ -34,6 +46,8 @@ pub enum Decision {
     Wait,
     /// Nothing moves until a human has decided about the tenants that are stuck or failed.
     WaitForHuman,
+    /// Nothing is decided until the deploy is resumed, or turned by hand.
+    Paused,
     /// The deploy has ended.
     Rest,
 }
@@ -65,6 +79,12 @@ impl DeployState {
         self.cause.as_ref()
     }
 
+    /// Who has paused the deploy, and why, while it is paused.
+    #[must_use]
+    pub const fn pause(&self) -> Option<&Pause> {
+        self.pause.as_ref()
+    }
+
     /// The state after one more event.
     pub fn apply(&mut self, event: &DeployEvent) -> Result<(), IllegalEvent> {
         let seq = self.seq.next();
@@ -75,11 +95,12 @@ impl DeployState {
                 self.tenant_count = *tenant_count;
             }
             DeployEvent::StageEntered { stage } => self.stage = Some(*stage),
-            DeployEvent::DirectionSet { cause, .. } => self.cause = Some(cause.clone()),
-            DeployEvent::DeployResumed { .. }
-            | DeployEvent::WaveOpened { .. }
-            | DeployEvent::DeployFinished { .. }
-            | DeployEvent::Sealed { .. } => {}
+            DeployEvent::DirectionSet { cause, .. } => (self.cause, self.pause) = (Some(cause.clone()), None),
+            DeployEvent::DeployPaused { actor, reason } => {
+                self.pause = Some(Pause { actor: actor.clone(), reason: reason.clone() });
+            }
+            DeployEvent::DeployResumed { .. } => self.pause = None,
+            DeployEvent::WaveOpened { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {}
         }
         self.summary.apply(event);
         self.seq = seq;
@@ -102,6 +123,9 @@ impl DeployState {
         }
         if finished {
             return Err("the deploy has finished".to_owned());
+        }
+        if self.summary.paused && !may_while_paused(event) {
+            return Err("the deploy is paused".to_owned());
         }
         let direction = self.summary.direction;
         match event {
@@ -130,7 +154,7 @@ impl DeployState {
                 (from, to) => Err(format!("from {from:?} there is no way to {to:?}")),
             },
             DeployEvent::DeployFinished { outcome, account } => self.may_finish(*outcome, account),
-            DeployEvent::DeployResumed { .. } | DeployEvent::Sealed { .. } => Ok(()),
+            DeployEvent::DeployPaused { .. } | DeployEvent::DeployResumed { .. } | DeployEvent::Sealed { .. } => Ok(()),
         }
     }
 
@@ -169,11 +193,17 @@ impl DeployState {
     /// `finish` is proposed only when every tenant has ended, and a tenant's end is undone only by a turn or a human's decision,
     /// both of which go through this stream or leave the tenant counted as not ended: so a census that was true when it was taken
     /// is still true when the event is appended.
+    ///
+    /// A paused deploy decides nothing, not even its end where every tenant has one already. An end is for good: whoever has paused the
+    /// deploy to look at it may still want it unwound, and afterwards only a rollback could do that.
     #[must_use]
     pub fn next(&self, census: &Census, on_failure: &OnFailure) -> Decision {
         let Some(waves) = &self.waves else { return Decision::Rest };
         if self.summary.outcome.is_some() {
             return Decision::Rest;
+        }
+        if self.summary.paused {
+            return Decision::Paused;
         }
         let count = |status| census.count(status);
         let moving = count(TenantStatus::Pending) + count(TenantStatus::Running) + count(TenantStatus::Unwinding);
@@ -226,6 +256,15 @@ impl DeployState {
                 census.count_up_to(TenantStatus::Pending, open) + census.count_up_to(TenantStatus::Running, open) > 0
             })
     }
+}
+
+/// While a deploy is paused, only a human's word is taken: to go on, or to turn.
+fn may_while_paused(event: &DeployEvent) -> bool {
+    matches!(
+        event,
+        DeployEvent::DeployResumed { .. }
+            | DeployEvent::DirectionSet { direction: Direction::Unwind, cause: Cause::Operator { .. } }
+    )
 }
 
 fn wave_count(waves: &[u32], stage: u32) -> Option<u32> {

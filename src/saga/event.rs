@@ -14,7 +14,9 @@ use super::failure::{Failure, Retry};
 use crate::base::{Attempt, Code, DeployId, Digest, Epoch, Seq, Signature, StepId, TenantId, Timestamp, WorkerId};
 
 /// The version of this vocabulary, kept in the log. A log with a higher one is refused (`WL0502`).
-pub const FORMAT: u32 = 1;
+///
+/// 2: a deploy can be paused, and be set off by a webhook or over the API.
+pub const FORMAT: u32 = 2;
 
 /// Names one stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +70,36 @@ pub enum Trigger {
         /// The deploy that is undone.
         of: DeployId,
     },
+    /// A webhook that was delivered to a server, and proved its origin.
+    Webhook {
+        /// Its name in the server's configuration.
+        webhook: String,
+        /// The kind of sender: `github`, `gitlab` and so on.
+        sender: String,
+        /// The sender's own id of the delivery.
+        delivery: String,
+        /// What the sender calls what happened.
+        event: String,
+        /// The revision that it asked for, as it named it.
+        revision: String,
+        /// Where to, as the sender names it; none where it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<String>,
+    },
+    /// A request to a server's API.
+    Api {
+        /// The revision that was asked for, as it was named; none where the release itself was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<String>,
+    },
+}
+
+impl Trigger {
+    /// Whether the deploy leads to its release: all but a rollback, which leads away from one.
+    #[must_use]
+    pub const fn leads_to_release(&self) -> bool {
+        !matches!(self, Trigger::Rollback { .. })
+    }
 }
 
 /// What an actor has to answer for because only they can know it: a deploy that would have been refused otherwise.
@@ -200,7 +232,7 @@ pub enum DeployEvent {
         /// How many waves each stage has, in order of the stages.
         waves: Vec<u32>,
         /// What set it off.
-        trigger: Trigger,
+        trigger: Box<Trigger>,
         /// Who.
         actor: Actor,
         /// The fleet's deploy before this one, which this one was planned after; none for the first. It binds the deploys of a fleet
@@ -211,10 +243,18 @@ pub enum DeployEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         overrides: Option<Box<Overrides>>,
     },
-    /// Somebody took the unfinished deploy up again, after a crash or a stop.
+    /// Somebody took the unfinished deploy up again, after a crash, a stop or a pause. It is paused no longer.
     DeployResumed {
         /// Who.
         actor: Actor,
+    },
+    /// Somebody paused the unfinished deploy. From here on no step and no undo starts, no wave opens and nothing is decided, until it is
+    /// resumed or turned by hand; what had started before ends, and its end is recorded.
+    DeployPaused {
+        /// Who.
+        actor: Actor,
+        /// In their words.
+        reason: String,
     },
     /// The deploy has reached a stage; its waves open one by one.
     StageEntered {
@@ -445,6 +485,12 @@ impl TenantEvent {
     #[must_use]
     pub const fn is_forward_start(&self) -> bool {
         matches!(self, TenantEvent::StepStarted { .. })
+    }
+
+    /// Whether this announces a step or an undo: what is refused while the deploy is paused.
+    #[must_use]
+    pub const fn is_start(&self) -> bool {
+        matches!(self, TenantEvent::StepStarted { .. } | TenantEvent::UndoStarted { .. })
     }
 }
 

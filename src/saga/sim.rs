@@ -8,7 +8,7 @@
 //! so that an exhaustive driver meets every case once.
 //!
 //! The model checks the promises as it goes: P1 (nothing is done that the log does not announce), P3 (nothing takes effect twice), P4 (the
-//! latest effect goes first, and only what this deploy did), P5 (no start after the turn), that what the log says of a step is so in the
+//! latest effect goes first, and only what this deploy did), P5 (no start after the turn), that nothing starts while the deploy is paused, that what the log says of a step is so in the
 //! database, and that no try is made once the tries are used up.
 
 mod fleet;
@@ -161,6 +161,11 @@ impl<'p> Tenant<'p> {
                 self.state = known;
                 self.worker = Worker::Asking;
             }
+            // It lets go of a tenant of a paused deploy, whatever is to be done there.
+            Worker::Asking if deploy.paused => {
+                self.worker = Worker::Away;
+                return false;
+            }
             Worker::Asking => {
                 let Some((event, then)) = self.ask(deploy, choose) else {
                     self.worker = Worker::Away;
@@ -168,8 +173,9 @@ impl<'p> Tenant<'p> {
                 };
                 self.worker = Worker::Appending(event, then);
             }
-            // The log refuses a start once the deploy has turned; the worker asks again.
+            // The log refuses a start once the deploy has turned, and of either half while it is paused; the worker asks again.
             Worker::Appending(event, _) if event.is_forward_start() && !deploy.direction.admits_starts() => {}
+            Worker::Appending(event, _) if event.is_start() && deploy.paused => {}
             Worker::Appending(event, then) => {
                 self.append(event);
                 self.worker = match then {

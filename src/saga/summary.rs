@@ -147,11 +147,20 @@ pub struct DeploySummary {
     pub outcome: Option<DeployOutcome>,
     /// Whether it is sealed.
     pub seal: Option<Digest>,
+    /// Whether it is paused: nothing starts there, in either direction.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub paused: bool,
+}
+
+/// What serde asks of a flag that is left out where it says nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Default for DeploySummary {
     fn default() -> Self {
-        Self { direction: Direction::Forward, open: None, outcome: None, seal: None }
+        Self { direction: Direction::Forward, open: None, outcome: None, seal: None, paused: false }
     }
 }
 
@@ -159,27 +168,23 @@ impl DeploySummary {
     /// The row after one more event. The deploy machine has checked that the event is legal.
     pub fn apply(&mut self, event: &DeployEvent) {
         match event {
-            DeployEvent::DeployCreated { .. }
-            | DeployEvent::DeployResumed { .. }
-            | DeployEvent::StageEntered { .. } => {}
+            DeployEvent::DeployCreated { .. } | DeployEvent::StageEntered { .. } => {}
             DeployEvent::WaveOpened { stage, wave } => self.open = Some((*stage, *wave)),
-            DeployEvent::DirectionSet { direction, .. } => self.direction = *direction,
+            DeployEvent::DeployPaused { .. } => self.paused = true,
+            DeployEvent::DeployResumed { .. } => self.paused = false,
+            // Of a paused deploy only a human says so, and whoever says unwind wants it to happen.
+            DeployEvent::DirectionSet { direction, .. } => (self.direction, self.paused) = (*direction, false),
             DeployEvent::DeployFinished { outcome, .. } => self.outcome = Some(*outcome),
             DeployEvent::Sealed { root, .. } => self.seal = Some(*root),
         }
     }
 
-    /// Grows with the stream: of two rows of one deploy, that with the greater progress is the later one.
-    #[must_use]
-    pub fn progress(&self) -> (bool, bool, bool, Option<(u32, u32)>) {
-        (self.seal.is_some(), self.outcome.is_some(), self.direction != Direction::Forward, self.open)
-    }
-
-    /// Whether a tenant whose next step is in this stage and wave may be taken up.
+    /// Whether a tenant whose next step is in this stage and wave may be taken up. Nobody is while
+    /// the deploy is paused.
     #[must_use]
     pub fn admits(&self, status: TenantStatus, stage: u32, wave: u32) -> bool {
         let reached = !self.direction.admits_starts() || self.open.is_some_and(|open| (stage, wave) <= open);
-        self.outcome.is_none() && reached && status.is_claimable(self.direction)
+        self.outcome.is_none() && !self.paused && reached && status.is_claimable(self.direction)
     }
 }
 

@@ -1,6 +1,7 @@
-//! The sweep: every small deploy × everything that can go wrong in it × a turn at every moment × a death at every moment, each carried on
-//! to its end, and every end held against those that are reached without a death. Exhaustive, and counted: `docs/reliability/sweep.md` has the
-//! numbers and the command that repeats them.
+//! The sweep: every small deploy × everything that can go wrong in it × a turn at every moment × a pause at every moment, ended at every
+//! later one × a death at every moment, each carried on to its end, and every end held against those that are reached without a death
+//! and without a pause.
+//! Exhaustive, and counted: `docs/reliability/sweep.md` has the numbers and the command that repeats them.
 //!
 //! "At every moment" is literal: between any two small steps of the model in [`super::sim`], so before and after each append, between what
 //! the database did and its append, and between two statements of a step that commit one by one. What a group commit writes at once
@@ -42,6 +43,8 @@ struct Reach {
     decisions: u32,
     /// Whether somebody turns the deploy by hand, at any moment.
     by_hand: bool,
+    /// Whether somebody pauses the deploy, at any moment, and lets it go on at any later one.
+    pauses: bool,
     order: Order,
     memory: Memory,
 }
@@ -108,6 +111,8 @@ struct Node<'p> {
     fleet: Fleet<'p>,
     decisions: u32,
     turned_by_hand: bool,
+    /// It is paused, or was.
+    paused: bool,
     order: Order,
 }
 
@@ -173,12 +178,13 @@ impl Search {
     }
 
     fn from(&mut self, fleet: Fleet<'_>) -> Courses {
-        self.explore(&Node { fleet, decisions: 0, turned_by_hand: false, order: self.reach.order })
+        self.explore(&Node { fleet, decisions: 0, turned_by_hand: false, paused: false, order: self.reach.order })
     }
 
     fn explore(&mut self, node: &Node<'_>) -> Courses {
         let mut mark = node.fleet.mark(self.alike, self.reach.memory);
-        mark.extend([u8::from(node.turned_by_hand), node.order as u8, u8::try_from(node.decisions).unwrap()]);
+        let by_people = [u8::from(node.turned_by_hand), u8::from(node.paused), u8::try_from(node.decisions).unwrap()];
+        mark.extend(by_people.into_iter().chain([node.order as u8]));
         match self.seen.get(&mark) {
             Some(Some(courses)) => return *courses,
             Some(None) => panic!("it goes round in circles: {:?}", node.fleet.census()),
@@ -209,7 +215,7 @@ impl Search {
 
     fn moves(&mut self, node: &Node<'_>) -> Courses {
         let mut courses = Courses::default();
-        let moved = self.own_moves(node, &mut courses);
+        let moved = self.own_moves(node, &mut courses) | self.pause(node, &mut courses);
         for (at, deaths) in (0..).zip(self.reach.deaths) {
             let tenant = &node.fleet.tenants[at];
             if let Some(moment) = tenant.moment().filter(|_| tenant.deaths < *deaths) {
@@ -260,6 +266,23 @@ impl Search {
         }
     }
 
+    /// Somebody pauses the deploy, or lets a paused one go on; false where nothing more would happen without.
+    fn pause(&mut self, node: &Node<'_>, courses: &mut Courses) -> bool {
+        let is_paused = node.fleet.is_paused();
+        if !is_paused && (node.paused || !self.reach.pauses || !node.fleet.may_pause()) {
+            return false;
+        }
+        let mut after = node.clone();
+        if is_paused {
+            after.fleet.resume();
+        } else {
+            after.fleet.pause();
+        }
+        after.paused = true;
+        *courses += self.explore(&after);
+        is_paused
+    }
+
     /// One small step of a worker, in every way in which it can go.
     fn work(&mut self, node: &Node<'_>, at: usize, courses: &mut Courses) -> bool {
         if !node.fleet.tenants[at].is_wanted(node.fleet.deploy.summary()) {
@@ -294,7 +317,7 @@ impl Search {
     /// Nobody moves by himself: an end, unless a human decides about a stuck tenant.
     fn rest(&mut self, node: &Node<'_>) -> Courses {
         node.fleet.check_end();
-        self.ends.add(End::of(&node.fleet, node.turned_by_hand), &node.fleet, self.reach.memory);
+        self.ends.add(End::of(&node.fleet, node.turned_by_hand), &node.fleet, node.paused, self.reach.memory);
         let mut courses = Courses { undisturbed: 1, ..Courses::default() };
         let stuck = |at: &usize| node.fleet.tenants[*at].status() == TenantStatus::Stuck;
         if node.decisions < self.reach.decisions {

@@ -121,7 +121,7 @@ pub fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
         changing: tenant_count,
         fleet: "f".into(),
         waves: waves.to_vec(),
-        trigger: Trigger::Command,
+        trigger: Box::new(Trigger::Command),
         actor: operator(),
         previous: None,
         overrides: None,
@@ -130,6 +130,14 @@ pub fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
 
 pub fn set(direction: Direction) -> DeployEvent {
     DeployEvent::DirectionSet { direction, cause: Cause::Operator { actor: operator(), reason: "so".into() } }
+}
+
+pub fn paused() -> DeployEvent {
+    DeployEvent::DeployPaused { actor: operator(), reason: "so".into() }
+}
+
+pub fn resumed() -> DeployEvent {
+    DeployEvent::DeployResumed { actor: operator() }
 }
 
 pub fn policy(then: Then) -> OnFailure {

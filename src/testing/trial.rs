@@ -202,6 +202,7 @@ impl Ran {
             let ended = match self.ending {
                 Ending::Finished(ended) => format!("ended as {ended:?}"),
                 Ending::Waiting => "is stuck and waits for a human".to_owned(),
+                Ending::Paused => "was paused".to_owned(),
                 Ending::Stopped => "stopped".to_owned(),
             };
             return Ok(Some(format!("the deploy should have ended as {outcome:?}, and it {ended}")));

@@ -92,7 +92,11 @@ impl Chaos {
         if !process.is_human() {
             menu.faults.extend(PROCESS);
         }
-        let fault = self.world.fault(process, &menu, place)?;
+        let fault = self.world.fault(process, &menu, place);
+        for lasts in self.world.pauses_due() {
+            drop(tokio::spawn(human::pauses(Arc::clone(&self.world), lasts)));
+        }
+        let fault = fault?;
         match fault {
             Fault::CrashBefore => {
                 self.world.struck(fault);

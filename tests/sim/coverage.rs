@@ -25,6 +25,11 @@ pub const ENDS: &[&str] = &[
     "rollback unwound",
     "turned by a tenant's failure",
     "turned by an operator",
+    "paused on the way up",
+    "paused on the way down",
+    "resumed",
+    "turned while it was paused",
+    "a start during a pause is refused",
     "more than one wave",
     "tenant completed",
     "tenant unwound",
@@ -116,15 +121,20 @@ pub async fn seen(world: &World, deploys: impl Iterator<Item = DeployId>) -> See
     for deploy in deploys {
         let rows = world.log.tenants(deploy, &everybody()).await.unwrap_or_default();
         let own = world.log.read(&StreamId::deploy(deploy)).await.unwrap_or_default();
-        let mut rollback = false;
+        let mut at = At::default();
         for recorded in own {
             let Event::Deploy(event) = recorded.event else { continue };
             if let DeployEvent::DeployCreated { trigger, .. } = &event {
-                rollback = matches!(trigger, Trigger::Rollback { .. });
+                at.rollback = matches!(**trigger, Trigger::Rollback { .. });
             }
-            if let Some(name) = of_deploy(&event, rollback) {
+            if let Some(name) = of_deploy(&event, at) {
                 *seen.entry(name).or_default() += 1;
             }
+            if at.paused && matches!(event, DeployEvent::DirectionSet { .. }) {
+                *seen.entry("turned while it was paused").or_default() += 1;
+            }
+            at.turned |= matches!(event, DeployEvent::DirectionSet { .. });
+            at.paused = matches!(event, DeployEvent::DeployPaused { .. });
         }
         for row in rows {
             let stream = StreamId::tenant(deploy, row.tenant);
@@ -149,10 +159,18 @@ const fn everybody() -> TenantQuery {
     TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX }
 }
 
-fn of_deploy(event: &DeployEvent, rollback: bool) -> Option<&'static str> {
+/// How a deploy stands when an event comes.
+#[derive(Clone, Copy, Default)]
+struct At {
+    rollback: bool,
+    turned: bool,
+    paused: bool,
+}
+
+fn of_deploy(event: &DeployEvent, at: At) -> Option<&'static str> {
     use windlass::saga::event::DeployOutcome as O;
     Some(match event {
-        DeployEvent::DeployFinished { outcome, .. } => match (outcome, rollback) {
+        DeployEvent::DeployFinished { outcome, .. } => match (outcome, at.rollback) {
             (O::Completed, false) => "deploy completed",
             (O::Unwound, false) => "deploy unwound",
             (O::EndedByHand, false) => "deploy ended by hand",
@@ -165,6 +183,9 @@ fn of_deploy(event: &DeployEvent, rollback: bool) -> Option<&'static str> {
             Cause::TenantFailed { .. } => "turned by a tenant's failure",
             Cause::Operator { .. } | Cause::DeployTurned => "turned by an operator",
         },
+        DeployEvent::DeployPaused { .. } if at.turned => "paused on the way down",
+        DeployEvent::DeployPaused { .. } => "paused on the way up",
+        DeployEvent::DeployResumed { .. } => "resumed",
         DeployEvent::WaveOpened { wave: 1.., .. } => "more than one wave",
         _ => return None,
     })

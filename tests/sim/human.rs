@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use windlass::base::{DeployId, TenantId};
-use windlass::engine::{Word, resolve, retry, turn};
+use windlass::engine::{Word, pause, resolve, resumed, retry, turn};
 use windlass::log::{Log as _, TenantQuery};
 use windlass::saga::event::{Actor, Half, Resolution};
 use windlass::saga::summary::TenantStatus;
@@ -45,6 +45,25 @@ pub async fn unwinds(world: Arc<World>) {
     world.tell(&"operator", || {
         format!("unwind: {}", said.map_or_else(|error| error.to_string(), |new| new.to_string()))
     });
+}
+
+/// Says `pause`, whatever is going on, and after a while `resume`, until it is heard.
+pub async fn pauses(world: Arc<World>, lasts: Duration) {
+    let process = Process::human("pauser");
+    let Some(deploy) = newest(&world).await else { return };
+    let log = SimLog::of(&world, &process);
+    let ours = word(&process, "a look at it");
+    let said = pause(&*log, deploy, &ours).await;
+    world.tell(&"pauser", || format!("pause: {}", said.map_or_else(|error| error.to_string(), |new| new.to_string())));
+    tokio::time::sleep(lasts).await;
+    // Whether or not they were told that it was: an answer may be lost.
+    while world.log.deploy(deploy).await.is_ok_and(|row| row.summary.paused) {
+        let said = resumed(&*log, deploy, &ours.actor, &ours.by).await;
+        world.tell(&"pauser", || {
+            format!("resume: {}", said.map_or_else(|error| error.to_string(), |new| new.to_string()))
+        });
+        tokio::time::sleep(GLANCE).await;
+    }
 }
 
 /// Waits until something is stuck, if anything comes to be, and says `retry` at once, though nobody asked. What is stuck may be so for good;

@@ -164,6 +164,7 @@ impl Log for SimLog {
             match &done {
                 Err(AppendError::Fenced { .. }) => world.met("an append under an epoch that is over"),
                 Err(AppendError::Turned { .. }) => world.met("a start after the turn is refused"),
+                Err(AppendError::Paused { .. }) => world.met("a start during a pause is refused"),
                 Err(AppendError::Stale { stream, .. }) if stream.tenant.is_none() => {
                     world.met("two coordinators append at once");
                 }

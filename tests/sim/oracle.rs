@@ -9,7 +9,7 @@ use std::sync::Arc;
 use windlass::base::{Code, DeployId, Epoch, StepId, TenantId, Timestamp, WorkerId};
 use windlass::log::{Append, LeaseAfter, NewDeploy};
 use windlass::saga::event::{
-    DeployEvent, DeployOutcome, Direction, Event, Found, Half, StreamId, TenantEvent, TenantOutcome, Trigger,
+    Cause, DeployEvent, DeployOutcome, Direction, Event, Found, Half, StreamId, TenantEvent, TenantOutcome, Trigger,
 };
 use windlass::saga::failure::{ErrorClass, Retry};
 
@@ -55,6 +55,7 @@ struct Stream {
 struct Deploy {
     streams: BTreeMap<TenantId, Stream>,
     turned: bool,
+    paused: bool,
     outcome: Option<DeployOutcome>,
     /// What each tenant has once it has completed.
     goal: BTreeMap<TenantId, BTreeSet<String>>,
@@ -104,9 +105,10 @@ impl Oracle {
     /// A deploy is in the log.
     pub fn created(&mut self, new: &NewDeploy, databases: &BTreeMap<TenantId, Database>) -> Result<(), Broken> {
         let DeployEvent::DeployCreated { trigger, release_name, .. } = &new.created else { return Ok(()) };
-        let allowed = if let Trigger::Rollback { of } = trigger { self.may_be_rolled_back(*of) } else { Ok(()) };
+        let of = if let Trigger::Rollback { of } = **trigger { Some(of) } else { None };
+        let allowed = of.map_or(Ok(()), |of| self.may_be_rolled_back(of));
         let mut goal = BTreeMap::new();
-        let rolled_back = if let Trigger::Rollback { of } = trigger { self.deploys.get(of) } else { None };
+        let rolled_back = of.and_then(|of| self.deploys.get(&of));
         let last = (0..self.migrations.len()).find(|at| label(*at) == *release_name);
         let mut streams = BTreeMap::new();
         for tenant in &new.tenants {
@@ -125,8 +127,7 @@ impl Oracle {
         }
         self.events += 1 + new.tenants.iter().map(|tenant| tenant.events.len() as u64).sum::<u64>();
         let reverts = rolled_back.is_some_and(|of| !of.reverts);
-        let of = if let Trigger::Rollback { of } = trigger { Some(*of) } else { None };
-        self.deploys.insert(new.id, Deploy { streams, turned: false, outcome: None, goal, reverts, of });
+        self.deploys.insert(new.id, Deploy { streams, turned: false, paused: false, outcome: None, goal, reverts, of });
         allowed
     }
 
@@ -135,7 +136,7 @@ impl Oracle {
     }
 
     /// P6: a tenant is handed out while nobody holds it, under an epoch that nobody had before, and not away from somebody whom nothing
-    /// has befallen, whatever may have befallen others.
+    /// has befallen, whatever may have befallen others. And, but for a human's word, not while the deploy is paused.
     pub fn claimed(&mut self, id: &StreamId, epoch: Epoch, by: Holder, now: Timestamp) -> Result<(), Broken> {
         let highest = self
             .deploys
@@ -144,6 +145,9 @@ impl Oracle {
             .map(|stream| stream.epoch)
             .max()
             .unwrap_or_default();
+        if self.deploys.get(&id.deploy).is_some_and(|deploy| deploy.paused) && !by.process.is_human() {
+            return broken("pause", format!("{id} was handed out, and the deploy is paused"));
+        }
         let Some(stream) = self.stream(id) else { return Ok(()) };
         let successor = Arc::clone(&by.process);
         let held = stream.holder.replace(by);
@@ -228,7 +232,7 @@ impl Oracle {
             }
             return Ok(());
         };
-        let turned = deploy.turned;
+        let (turned, paused) = (deploy.turned, deploy.paused);
         let Some(stream) = deploy.streams.get_mut(tenant) else { return Ok(()) };
         if append.epoch != stream.epoch {
             return broken("P6", format!("{id}: epoch {} wrote, and {} has it", append.epoch, stream.epoch));
@@ -249,6 +253,9 @@ impl Oracle {
             let Event::Tenant(event) = event else { continue };
             if turned && event.is_forward_start() {
                 return broken("P5", format!("{id}: a step started after the turn: {event:?}"));
+            }
+            if paused && event.is_start() {
+                return broken("pause", format!("{id}: in a paused deploy there started: {event:?}"));
             }
             if let Some(what) = tried_in_vain(event) {
                 return broken("retries", format!("{id}: {what}"));
@@ -292,6 +299,15 @@ impl Oracle {
         databases: &BTreeMap<TenantId, Database>,
     ) -> Result<(), Broken> {
         let Some(deploy) = self.deploys.get_mut(&id) else { return Ok(()) };
+        let word = match event {
+            DeployEvent::DeployResumed { .. } => true,
+            DeployEvent::DirectionSet { cause, .. } => matches!(cause, Cause::Operator { .. }),
+            _ => false,
+        };
+        if deploy.paused && !word {
+            return broken("pause", format!("in a paused deploy it was decided: {event:?}"));
+        }
+        deploy.paused = matches!(event, DeployEvent::DeployPaused { .. });
         match event {
             DeployEvent::DirectionSet { direction: Direction::Unwind, .. } => deploy.turned = true,
             DeployEvent::DeployFinished { outcome, account } => {

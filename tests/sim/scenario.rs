@@ -63,6 +63,16 @@ pub struct Cuts {
     pub workers_max: Option<usize>,
     pub faults: BTreeSet<usize>,
     pub calm_pace: bool,
+    pub no_pauses: bool,
+}
+
+/// Somebody pauses the deploy that is then under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PauseDef {
+    /// At this call to the log or a database, of all that are made.
+    pub at_call: u64,
+    /// How long they then wait before they say that it may go on.
+    pub lasts_ms: u64,
 }
 
 /// All that is drawn before the first step.
@@ -86,6 +96,8 @@ pub struct Scenario {
     pub trusts_log: bool,
     /// Whether somebody mends the databases between two deploys, so that they refuse nothing for good any more.
     pub mends_between: bool,
+    /// When somebody pauses a deploy. In a stream of their own, so that the other seeds stand for what they stood for without.
+    pub pauses: Vec<PauseDef>,
     pub cuts: Cuts,
 }
 
@@ -125,6 +137,7 @@ impl Scenario {
             trusts_log: rng.one_in(3),
             mends_between: rng.one_in(2),
             migrations: Vec::new(),
+            pauses: if cuts.no_pauses { Vec::new() } else { pauses(seed) },
             cuts: cuts.clone(),
         };
         scenario.tenants = scenario
@@ -205,6 +218,13 @@ name = "one"
         };
         self.tenants.iter().map(tenant).collect()
     }
+}
+
+fn pauses(seed: u64) -> Vec<PauseDef> {
+    let mut rng = Rng::of(seed, "paused");
+    let count = if rng.one_in(4) { rng.between(1, 4) } else { 0 };
+    let pause = |_| PauseDef { at_call: rng.between(10, 400), lasts_ms: rng.pick(&[500, 5_000, 40_000, 120_000]) };
+    (0..count).map(pause).collect()
 }
 
 fn migration(rng: &mut Rng) -> MigrationDef {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::run::{Run, simulate};
-use crate::scenario::{Cuts, NAMES, Scenario};
+use crate::scenario::{Cuts, NAMES, PauseDef, Scenario};
 use crate::world::{Broken, Telling};
 
 /// Runs that looking for a smaller history may cost.
@@ -63,6 +63,7 @@ fn candidates(seed: u64, cuts: &Cuts, run: &Run) -> Vec<Cuts> {
         with(&|cuts| cuts.migrations_max = Some(now.migrations.len() - 1));
     }
     with(&|cuts| cuts.calm_pace = true);
+    with(&|cuts| cuts.no_pauses = true);
     for (at, _, _) in &run.faults {
         with(&|cuts| {
             cuts.faults.insert(*at);
@@ -89,6 +90,9 @@ pub fn told(seed: u64) -> String {
         "  jobs {jobs:?}, {workers} workers with {concurrency} drivers each, {attempts} tries, waves of {wave_size:?}, the log \
          is taken at its word: {trusts_log}, mended between deploys: {mends_between}"
     );
+    for PauseDef { at_call, lasts_ms } in &scenario.pauses {
+        let _ = writeln!(text, "  at call {at_call} the deploy is paused, for {lasts_ms} ms");
+    }
     for (at, fault, place) in &run.faults {
         let _ = writeln!(text, "  fault {at}: {fault:?} at {place}");
     }

@@ -291,6 +291,13 @@ impl World {
         drawn
     }
 
+    /// The pauses that begin with the call that was just counted, by how long they last.
+    pub fn pauses_due(&self) -> Vec<Duration> {
+        let calls = self.inner().calls;
+        let due = self.scenario.pauses.iter().filter(|pause| pause.at_call == calls);
+        due.map(|pause| Duration::from_millis(pause.lasts_ms)).collect()
+    }
+
     /// How long a message takes.
     pub fn pace(&self) -> Duration {
         if self.scenario.cuts.calm_pace {

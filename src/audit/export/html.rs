@@ -6,7 +6,7 @@ use std::io::Write;
 
 use super::scripts::{Run, Texts};
 use super::{ExportError, Exported, not_text};
-use crate::audit::timeline::{actor_words, cause_words, overrides_words, what, word};
+use crate::audit::timeline::{actor_words, by_words, cause_words, overrides_words, pause_words, what, word};
 use crate::audit::{Account, Report, account, verify};
 use crate::base::limits::TENANTS_PAGE;
 use crate::base::{DeployId, Digest};
@@ -84,7 +84,8 @@ impl<T: Display> Display for Plain<T> {
 }
 
 fn head(out: Out<'_>, log: &dyn Log, account: &Account, report: &Report, own: &[Recorded]) -> Result<(), ExportError> {
-    let ended = account.outcome.map_or_else(|| "under way".to_owned(), |outcome| word(&outcome));
+    let stands = if account.paused.is_some() { "paused" } else { "under way" };
+    let ended = account.outcome.map_or_else(|| stands.to_owned(), |outcome| word(&outcome));
     let title = format!("Deploy of {} to {}: {ended}", account.release, account.fleet);
     write!(
         out,
@@ -108,13 +109,18 @@ fn head(out: Out<'_>, log: &dyn Log, account: &Account, report: &Report, own: &[
             fact("answered for", overrides_words(overrides))?;
         }
     }
-    if let Trigger::Rollback { of } = &account.trigger {
-        fact("rollback of", of.to_string())?;
+    match &account.trigger {
+        Trigger::Command => {}
+        Trigger::Rollback { of } => fact("rollback of", of.to_string())?,
+        Trigger::Webhook { .. } | Trigger::Api { .. } => fact("set off", by_words(&account.trigger))?,
     }
     fact("by", actor_words(&account.actor))?;
     fact("created", account.created_at.to_string())?;
     if let Some(end) = account.finished_at {
         fact("ended", end.to_string())?;
+    }
+    if let Some(pause) = &account.paused {
+        fact("paused", pause_words(pause))?;
     }
     if let Some(cause) = &account.cause {
         fact("turned because", cause_words(cause))?;

@@ -8,6 +8,7 @@ use crate::log::{LogError, rules};
 /// SQLite's primary result codes that mean something of their own here.
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_LOCKED: i32 = 6;
+const SQLITE_READONLY: i32 = 8;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_NOTADB: i32 = 26;
@@ -66,7 +67,7 @@ impl Site {
             sqlx::Error::PoolTimedOut => busy(),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => rules::corrupt(&self.url, error.to_string()),
             sqlx::Error::Database(database) => {
-                let code: i32 = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
+                let code = code_of(&**database);
                 match code & 0xff {
                     SQLITE_BUSY | SQLITE_LOCKED => busy(),
                     SQLITE_FULL => LogError::Full { url: url() },
@@ -79,6 +80,15 @@ impl Site {
             _ => self.unavailable(error.to_string()),
         }
     }
+}
+
+/// Whether SQLite refused because the file cannot be written at all.
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if code_of(&**database) & 0xff == SQLITE_READONLY)
+}
+
+fn code_of(error: &dyn sqlx::error::DatabaseError) -> i32 {
+    error.code().and_then(|code| code.parse().ok()).unwrap_or_default()
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -90,7 +90,7 @@ pub(super) async fn claim(
     free.sort_by_key(|tenant| (tenant.row.summary.stage, tenant.row.summary.wave, tenant.row.ordinal));
     free.truncate(limit);
     let tenants = take(connection, &deploy, free, holder, now).await?;
-    Ok(Claims { summary: deploy.row.summary, tenants })
+    Ok(Claims { summary: deploy.row.summary, last_seq: deploy.row.last_seq, tenants })
 }
 
 pub(super) async fn claim_one(

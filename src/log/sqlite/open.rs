@@ -7,13 +7,22 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection};
 
-use super::fault::Site;
+use super::fault::{self, Site};
 use crate::base::limits::LOG_BUSY_TIMEOUT;
 use crate::base::{Clock, LogId};
 use crate::log::LogError;
 use crate::saga::event::FORMAT;
 
+/// The tables of format 1, which every log begins with.
 const SCHEMA: &str = include_str!("../../../migrations/sqlite/0001_log.sql");
+
+/// The format of [`SCHEMA`].
+const FIRST_FORMAT: u32 = 1;
+
+/// What raises a log, in order: the format that each step starts from, and its text. A log that is made goes through all of them, an older
+/// one through those from its own format on, so that both come to the same tables. A format may have several; the last text of each sets
+/// `meta.format` to the next.
+const STEPS: &[(u32, &str)] = &[(1, include_str!("../../../migrations/sqlite/0002_pause.sql"))];
 
 /// `WNDL`, in the header of every log: what `file` and SQLite's own tools tell such a file by.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"WNDL");
@@ -75,11 +84,12 @@ pub(super) async fn open(
         .connect()
         .await
         .map_err(|error| site.sql(&error))?;
-    let id = match identify(&site, &mut writer).await? {
-        Some(id) => id,
+    let (id, format) = match identify(&site, &mut writer).await? {
+        Some(found) => found,
         None => create(&site, &mut writer, clock).await?,
     };
     write_ahead(&site, &mut writer).await?;
+    raise(&site, &mut writer, format).await?;
     if let Some(pages) = settings.pages_max {
         let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
         sqlx::raw_sql(limit).execute(&mut writer).await.map_err(|error| site.sql(&error))?;
@@ -144,8 +154,8 @@ fn application_of(header: &[u8]) -> Option<u32> {
     id.get(52..56)?.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The log's id, once its format is known to be one that we read; none where the file has no tables yet.
-async fn identify(site: &Site, connection: &mut SqliteConnection) -> Result<Option<LogId>, LogError> {
+/// The log's id and format, once that is known to be one that we read; none where the file has no tables yet.
+async fn identify(site: &Site, connection: &mut SqliteConnection) -> Result<Option<(LogId, u32)>, LogError> {
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
         .fetch_one(&mut *connection)
         .await
@@ -160,31 +170,69 @@ async fn identify(site: &Site, connection: &mut SqliteConnection) -> Result<Opti
     if found > FORMAT {
         return Err(LogError::Newer { url: site.url.clone(), found, known: FORMAT });
     }
-    id.parse().map(Some).map_err(|_| crate::log::rules::corrupt("table meta", format!("{id:?} is not a log's id")))
+    id.parse()
+        .map(|id| Some((id, found)))
+        .map_err(|_| crate::log::rules::corrupt("table meta", format!("{id:?} is not a log's id")))
 }
 
 /// Makes the tables. In one transaction that nobody else can be in, so that of two processes that find no log, one makes it and
 /// the other finds it; and a crash inside leaves an empty file, which is as good as none.
-async fn create(site: &Site, connection: &mut SqliteConnection, clock: &dyn Clock) -> Result<LogId, LogError> {
+async fn create(site: &Site, connection: &mut SqliteConnection, clock: &dyn Clock) -> Result<(LogId, u32), LogError> {
     let failed = |error: sqlx::Error| site.sql(&error);
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
-    if let Some(id) = identify(site, connection).await? {
+    if let Some(found) = identify(site, connection).await? {
         sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(failed)?;
-        return Ok(id);
+        return Ok(found);
     }
     let id = LogId::fresh();
     let name = AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
     sqlx::raw_sql(name).execute(&mut *connection).await.map_err(failed)?;
     sqlx::raw_sql(SCHEMA).execute(&mut *connection).await.map_err(failed)?;
     sqlx::query("INSERT INTO meta (one, format, log_id, created_at) VALUES (1, ?1, ?2, ?3)")
-        .bind(FORMAT)
+        .bind(FIRST_FORMAT)
         .bind(id.to_string())
         .bind(clock.now().0)
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
+    climb(connection, FIRST_FORMAT).await.map_err(failed)?;
     sqlx::raw_sql("COMMIT").execute(connection).await.map_err(failed)?;
-    Ok(id)
+    Ok((id, FORMAT))
+}
+
+/// Raises a log of an older format to ours, in a transaction of its own. A crash inside it leaves the log as it was, a crash after its
+/// commit one of our format; there is nothing between, and the next one to open the log goes on from whichever it finds. Of two processes
+/// that find an old log, one raises it, and the other, which has waited for the lock, finds it done.
+///
+/// A file that cannot be written is left as it is and can be read: an older format is a part of ours. What would be written to it later is
+/// refused by SQLite.
+///
+/// An older Windlass that has the log open already is not stopped by this: it looks at the format when it opens. The first event that it
+/// does not know ends its deploy's run there, without harm to what is under way; until then it may start steps in a deploy that we paused.
+async fn raise(site: &Site, connection: &mut SqliteConnection, format: u32) -> Result<(), LogError> {
+    let failed = |error: sqlx::Error| site.sql(&error);
+    if format == FORMAT {
+        return Ok(());
+    }
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
+    let now = identify(site, connection).await?.map_or(FORMAT, |(_, now)| now);
+    let end = match climb(connection, now).await {
+        Ok(()) => "COMMIT",
+        // A file that is read only is not refused before the first write.
+        Err(error) if fault::is_read_only(&error) => "ROLLBACK",
+        // The connection goes with its transaction.
+        Err(error) => return Err(failed(error)),
+    };
+    sqlx::raw_sql(end).execute(connection).await.map_err(failed)?;
+    Ok(())
+}
+
+/// The steps from a format on.
+async fn climb(connection: &mut SqliteConnection, from: u32) -> Result<(), sqlx::Error> {
+    for (_, text) in STEPS.iter().filter(|(of, _)| *of >= from) {
+        sqlx::raw_sql(*text).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Puts the file into write-ahead mode, for good. Readers then never wait for the writer, nor it for them.
@@ -203,5 +251,26 @@ async fn write_ahead(site: &Site, connection: &mut SqliteConnection) -> Result<(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::SystemClock;
+
+    #[tokio::test]
+    async fn an_old_log_that_cannot_be_written_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("windlass.db");
+        let mut opened = open(&path, Missing::Create, SqliteOptions::default(), &SystemClock).await.unwrap();
+        sqlx::raw_sql("UPDATE meta SET format = 1").execute(&mut opened.writer).await.unwrap();
+        let site = Site::of(&path);
+        let options = SqliteConnectOptions::new().filename(&path);
+        let mut reader = options.clone().read_only(true).connect().await.unwrap();
+        raise(&site, &mut reader, 1).await.unwrap();
+        assert_eq!(identify(&site, &mut reader).await.unwrap(), Some((opened.id, 1)));
+        raise(&site, &mut opened.writer, 1).await.unwrap();
+        assert_eq!(identify(&site, &mut reader).await.unwrap(), Some((opened.id, FORMAT)));
     }
 }

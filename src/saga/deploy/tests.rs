@@ -6,7 +6,7 @@ mod whole;
 
 use super::*;
 use crate::base::Digest;
-use crate::saga::testing::{created, operator, policy, set};
+use crate::saga::testing::{created, operator, paused, policy, resumed, set};
 
 fn entered(stage: u32) -> DeployEvent {
     DeployEvent::StageEntered { stage }

@@ -37,8 +37,8 @@ fn with_overrides(mut created: DeployEvent) -> DeployEvent {
     created
 }
 
-/// Every deploy event, as it is written.
-fn deploy_events() -> Vec<(DeployEvent, String)> {
+/// The creation of a deploy, by everything that can set one off.
+fn creations() -> Vec<(DeployEvent, String)> {
     let created = |trigger| DeployEvent::DeployCreated {
         release: digest(),
         release_name: "2026-08".into(),
@@ -49,7 +49,7 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
         changing: 3,
         fleet: "shops".into(),
         waves: vec![2, 1],
-        trigger,
+        trigger: Box::new(trigger),
         actor: operator(),
         previous: None,
         overrides: None,
@@ -59,6 +59,49 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
             r#"{{"type":"deploy_created","release":"{DIGEST}","release_name":"2026-08","workflow":"{DIGEST}","workflow_name":"all-or-nothing","tenants":"{DIGEST}","tenant_count":3,"changing":3,"fleet":"shops","waves":[2,1],"trigger":{trigger},"actor":{{"name":"ada","host":"desk"}}}}"#
         )
     };
+    vec![
+        (created(Trigger::Command), created_json(r#""command""#)),
+        (
+            created(Trigger::Rollback { of: deploy_id() }),
+            created_json(r#"{"rollback":{"of":"01890a5d-ac96-774b-bcce-b302099a8057"}}"#),
+        ),
+        (
+            created(Trigger::Webhook {
+                webhook: "github".into(),
+                sender: "github".into(),
+                delivery: "d-1".into(),
+                event: "deployment".into(),
+                revision: "a1b2".into(),
+                environment: Some("production".into()),
+            }),
+            created_json(
+                r#"{"webhook":{"webhook":"github","sender":"github","delivery":"d-1","event":"deployment","revision":"a1b2","environment":"production"}}"#,
+            ),
+        ),
+        (
+            created(Trigger::Webhook {
+                webhook: "ci".into(),
+                sender: "standard".into(),
+                delivery: "d-2".into(),
+                event: "release".into(),
+                revision: "7".into(),
+                environment: None,
+            }),
+            created_json(
+                r#"{"webhook":{"webhook":"ci","sender":"standard","delivery":"d-2","event":"release","revision":"7"}}"#,
+            ),
+        ),
+        (created(Trigger::Api { revision: Some("a1b2".into()) }), created_json(r#"{"api":{"revision":"a1b2"}}"#)),
+        (created(Trigger::Api { revision: None }), created_json(r#"{"api":{}}"#)),
+        (with_overrides(created(Trigger::Command)), {
+            let answered = format!(r#""overrides":{{"disowned":["{}"],"new_databases":["acme"]}}}}"#, deploy_id());
+            created_json(r#""command""#).replace(r#""host":"desk"}}"#, &format!(r#""host":"desk"}},{answered}"#))
+        }),
+    ]
+}
+
+/// Every deploy event, as it is written.
+fn deploy_events() -> Vec<(DeployEvent, String)> {
     let set = |direction, cause| DeployEvent::DirectionSet { direction, cause };
     let account = [
         (TenantOutcome::Completed, 1),
@@ -72,16 +115,8 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
         outcome,
         account: account.iter().copied().collect(),
     };
-    vec![
-        (created(Trigger::Command), created_json(r#""command""#)),
-        (
-            created(Trigger::Rollback { of: deploy_id() }),
-            created_json(r#"{"rollback":{"of":"01890a5d-ac96-774b-bcce-b302099a8057"}}"#),
-        ),
-        (with_overrides(created(Trigger::Command)), {
-            let answered = format!(r#""overrides":{{"disowned":["{}"],"new_databases":["acme"]}}}}"#, deploy_id());
-            created_json(r#""command""#).replace(r#""host":"desk"}}"#, &format!(r#""host":"desk"}},{answered}"#))
-        }),
+    let mut events = creations();
+    events.extend([
         (DeployEvent::StageEntered { stage: 1 }, r#"{"type":"stage_entered","stage":1}"#.into()),
         (DeployEvent::WaveOpened { stage: 1, wave: 2 }, r#"{"type":"wave_opened","stage":1,"wave":2}"#.into()),
         (
@@ -113,6 +148,10 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
             r#"{"type":"deploy_resumed","actor":{"name":"ada","host":"desk"}}"#.into(),
         ),
         (
+            DeployEvent::DeployPaused { actor: operator(), reason: "lunch".into() },
+            r#"{"type":"deploy_paused","actor":{"name":"ada","host":"desk"},"reason":"lunch"}"#.into(),
+        ),
+        (
             DeployEvent::Sealed { root: digest(), signature: None },
             format!(r#"{{"type":"sealed","root":"{DIGEST}"}}"#),
         ),
@@ -120,7 +159,8 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
             DeployEvent::Sealed { root: digest(), signature: Some(Box::new(signature())) },
             format!(r#"{{"type":"sealed","root":"{DIGEST}","signature":{{"key":"{KEY}","signature":"{SIGNATURE}"}}}}"#),
         ),
-    ]
+    ]);
+    events
 }
 
 const FAILURE: &str = r#"{"class":"permanent","code":"WL0606","message":"no"}"#;
@@ -263,6 +303,7 @@ fn every_variant_has_its_golden_line() {
         DeployEvent::DeployFinished { .. } => 4,
         DeployEvent::Sealed { .. } => 5,
         DeployEvent::DeployResumed { .. } => 6,
+        DeployEvent::DeployPaused { .. } => 7,
     };
     let tenant = |event: &TenantEvent| match event {
         TenantEvent::TenantPlanned { .. } => 0,
@@ -280,7 +321,7 @@ fn every_variant_has_its_golden_line() {
         TenantEvent::TenantFinished { .. } => 12,
     };
     let seen = |numbers: Vec<usize>| numbers.into_iter().collect::<BTreeSet<_>>().len();
-    assert_eq!(seen(deploy_events().iter().map(|(event, _)| deploy(event)).collect()), 7);
+    assert_eq!(seen(deploy_events().iter().map(|(event, _)| deploy(event)).collect()), 8);
     assert_eq!(seen(tenant_events().iter().map(|(event, _)| tenant(event)).collect()), 13);
 }
 
@@ -328,5 +369,13 @@ fn a_recorded_event_reads_back_and_keeps_its_order_of_fields() {
 fn only_step_started_is_a_forward_start() {
     for (event, json) in tenant_events() {
         assert_eq!(event.is_forward_start(), json.contains(r#""type":"step_started""#));
+    }
+}
+
+#[test]
+fn a_step_and_an_undo_are_what_a_pause_keeps_from_starting() {
+    for (event, json) in tenant_events() {
+        let announced = [r#""type":"step_started""#, r#""type":"undo_started""#];
+        assert_eq!(event.is_start(), announced.iter().any(|kind| json.contains(kind)));
     }
 }

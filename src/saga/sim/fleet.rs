@@ -9,7 +9,7 @@ use crate::saga::event::{DeployEvent, DeployOutcome, Direction};
 use crate::saga::plan::Plan;
 use crate::saga::summary::{Census, TenantStatus};
 use crate::saga::tenant::StepState;
-use crate::saga::testing::{created, policy, set};
+use crate::saga::testing::{created, paused, policy, resumed, set};
 use crate::saga::workflow::{OnFailure, Then};
 
 /// Rounds in which everybody moves once, in one deploy.
@@ -56,7 +56,32 @@ impl<'p> Fleet<'p> {
 
     /// Somebody turns it.
     pub fn turn(&mut self) {
-        self.deploy.apply(&set(Direction::Unwind)).unwrap();
+        self.take(&set(Direction::Unwind));
+    }
+
+    fn take(&mut self, event: &DeployEvent) {
+        if let Err(error) = self.deploy.apply(event) {
+            panic!("{error}");
+        }
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.deploy.summary().paused
+    }
+
+    /// Whether somebody may pause it.
+    pub fn may_pause(&self) -> bool {
+        !self.is_paused() && self.deploy.summary().outcome.is_none()
+    }
+
+    /// Somebody pauses it.
+    pub fn pause(&mut self) {
+        self.take(&paused());
+    }
+
+    /// Somebody lets it go on.
+    pub fn resume(&mut self) {
+        self.take(&resumed());
     }
 
     /// Whether every step that belongs before this stage and wave has succeeded.
@@ -71,7 +96,7 @@ impl<'p> Fleet<'p> {
     /// What a coordinator that takes the census now has to append.
     pub fn decision(&self) -> Option<Decision> {
         match self.deploy.next(&self.census(), &self.on_failure) {
-            Decision::Wait | Decision::WaitForHuman | Decision::Rest => None,
+            Decision::Wait | Decision::WaitForHuman | Decision::Paused | Decision::Rest => None,
             decision => Some(decision),
         }
     }
@@ -98,7 +123,7 @@ impl<'p> Fleet<'p> {
                 if let DeployEvent::WaveOpened { stage, wave } = *event {
                     assert!(self.is_done_before((stage, wave)), "a wave opened before the one before it was done");
                 }
-                self.deploy.apply(&event).unwrap();
+                self.take(&event);
             }
             Decision::Unwind => {
                 let troubled = |tenant: &Tenant<'_>| {
@@ -108,7 +133,7 @@ impl<'p> Fleet<'p> {
                 assert!(self.tenants.iter().any(troubled) || by_a_human, "the deploy turns without a reason");
                 self.turn();
             }
-            Decision::Wait | Decision::WaitForHuman | Decision::Rest => {}
+            Decision::Wait | Decision::WaitForHuman | Decision::Paused | Decision::Rest => {}
         }
     }
 
@@ -123,11 +148,12 @@ impl<'p> Fleet<'p> {
 
     /// One small step of a tenant's worker; false where it finds nothing to do.
     pub fn work(&mut self, at: usize, choose: &mut dyn Choose) -> bool {
-        let (may_start, open) = (self.is_forward(), self.deploy.summary().open);
+        let (may_start, paused, open) = (self.is_forward(), self.is_paused(), self.deploy.summary().open);
         let tenant = &mut self.tenants[at];
         let before = tenant.history.len();
         let moved = tenant.step(self.deploy.summary(), choose);
         for event in &tenant.history[before..] {
+            assert!(!(paused && event.is_start()), "{event:?} started while the deploy was paused");
             if let TenantEvent::StepStarted { step, .. } = &**event {
                 assert!(may_start, "P5: {step} started after the turn");
                 let stage = tenant.plan.step(step).unwrap().stage;

@@ -100,6 +100,7 @@ impl Fleet<'_> {
     fn deploy_mark(&self) -> Vec<u8> {
         let row = self.deploy.summary();
         let mut mark = vec![byte(self.deploy.seq().0), row.direction as u8, u8::from(row.outcome.is_some())];
+        mark.push(u8::from(row.paused));
         mark.extend(row.open.map_or([0, 0], |(stage, wave)| [1 + byte(stage), byte(wave)]));
         mark
     }

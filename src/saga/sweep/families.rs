@@ -94,11 +94,15 @@ impl Weather {
 
 /// One death of the one tenant's worker, and a turn by hand.
 pub(super) const ONE_DEATH: Reach =
-    Reach { deaths: &[1], decisions: 0, by_hand: true, order: Order::Any, memory: Memory::Future };
+    Reach { deaths: &[1], decisions: 0, by_hand: true, pauses: false, order: Order::Any, memory: Memory::Future };
 /// Two of them.
 pub(super) const TWO_DEATHS: Reach = Reach { deaths: &[2], ..ONE_DEATH };
+/// One death, and a pause.
+pub(super) const PAUSED: Reach = Reach { pauses: true, ..ONE_DEATH };
 /// Of both tenants' workers one each: also of a process that drove both, at every pair of moments.
 pub(super) const BOTH_DIE: Reach = Reach { deaths: &[1, 1], ..ONE_DEATH };
+/// A pause, and a death of the second of two tenants' workers.
+pub(super) const PAUSED_BESIDE: Reach = Reach { deaths: &[0, 1], by_hand: false, ..PAUSED };
 /// The second tenant stops at each of its moments, and dies at any.
 pub(super) const STOPS: Reach = Reach { deaths: &[0, 1], by_hand: false, order: Order::SecondStops, ..ONE_DEATH };
 

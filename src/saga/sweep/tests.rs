@@ -57,6 +57,8 @@ fn share_of_one() -> Vec<Family> {
         one_tenant("chain, fork, join, diamond, levels of 5", &five, any, ONE_DEATH),
         one_tenant("tries run out, every plan up to 2", &of_sizes(1..=2, every_plan), Weather::Tiring, ONE_DEATH),
         one_tenant("two deaths, every plan up to 2", &of_sizes(1..=2, every_plan), any, TWO_DEATHS),
+        one_tenant("a pause, every plan up to 2", &of_sizes(1..=2, every_plan), any, PAUSED),
+        one_tenant("a pause, a step of 2 commits", &[plan(&["a2"])], any, PAUSED),
         one_tenant("two stages, every plan up to 2", &of_sizes(1..=2, every_plan_in_two_stages), any, ONE_DEATH),
         one_tenant("0 to 2 commits a step, chains up to 2", &of_sizes(1..=2, every_kind), any, ONE_DEATH),
         one_tenant("a step of 3 commits", &[plan(&["a3"])], any, ONE_DEATH),
@@ -77,6 +79,7 @@ fn share_of_two() -> Vec<Family> {
         two_tenants("every interleaving, 1 step each", &pairs(&one), Waves::Same, BOTH_DIE),
         two_tenants("every interleaving, 1 step each, two waves", &pairs(&one), Waves::SecondLater, BOTH_DIE),
         two_tenants("the second stops, 2 steps each", &twins, Waves::Same, STOPS),
+        two_tenants("a pause, every interleaving, 1 step each", &pairs(&one), Waves::Same, PAUSED_BESIDE),
         beside_another("fails or completes, every plan of 2", &two, EITHER),
         beside_another("fails, a chain of 5", &[chain], FAILS),
     ]
@@ -105,6 +108,7 @@ fn whole_of_one() -> Vec<Family> {
         one_tenant("every plan of 5", &every_plan(5), any, ONE_DEATH),
         one_tenant("tries run out, every plan up to 3", &of_sizes(1..=3, every_plan), Weather::Tiring, ONE_DEATH),
         one_tenant("two deaths, every plan up to 4", &of_sizes(1..=4, every_plan), any, TWO_DEATHS),
+        one_tenant("a pause, every plan up to 4", &of_sizes(1..=4, every_plan), any, PAUSED),
         one_tenant("two stages, every plan up to 4", &of_sizes(1..=4, every_plan_in_two_stages), any, ONE_DEATH),
         no_evidence("0 to 2 commits a step, chains up to 3", &of_sizes(1..=3, every_kind), ONE_DEATH),
         no_evidence("1 decision, 0 to 2 commits a step, chains up to 2", &of_sizes(1..=2, every_kind), one_decision),
@@ -124,6 +128,9 @@ fn whole_of_two() -> Vec<Family> {
     vec![
         two_tenants("every interleaving, up to 2 steps", &unordered, Waves::Same, BOTH_DIE),
         two_tenants("every interleaving, up to 3 steps together, two waves", &few, Waves::SecondLater, BOTH_DIE),
+        // In every interleaving: by a pause the first tenant may stop as well, and with it comes to ends that are else those of the pair
+        // the other way round.
+        two_tenants("a pause, every interleaving, up to 3 steps together", &few, Waves::Same, PAUSED_BESIDE),
         two_tenants("the second stops, every pair up to 3", &pairs(&three), Waves::Same, STOPS),
         two_tenants("the second stops, every pair up to 3, two waves", &pairs(&three), Waves::SecondLater, STOPS),
         two_tenants(

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use windlass::base::time::ManualClock;
 use windlass::base::{DeployId, Digest, Epoch, Seq, TenantId, Timestamp, WorkerId};
 use windlass::log::{
-    Append, AppendError, Blob, Claim, LeaseAfter, Log, MemoryLog, NewDeploy, NewTenant, SqliteLog, TenantRecord,
+    Append, AppendError, Blob, Claim, LeaseAfter, Log, MemoryLog, NewDeploy, NewTenant, SqliteLog, TenantQuery,
+    TenantRecord,
 };
 use windlass::saga::event::{
     Actor, Cause, DeployEvent, DeployOutcome, Direction, Event, Previous, StreamId, TenantEvent, TenantOutcome, Trigger,
@@ -92,6 +93,14 @@ pub fn unwind() -> DeployEvent {
     }
 }
 
+pub fn paused() -> DeployEvent {
+    DeployEvent::DeployPaused { actor: actor(), reason: "lunch".into() }
+}
+
+pub fn resumed() -> DeployEvent {
+    DeployEvent::DeployResumed { actor: actor() }
+}
+
 pub fn finished() -> DeployEvent {
     DeployEvent::DeployFinished { outcome: DeployOutcome::Completed, account: std::collections::BTreeMap::new() }
 }
@@ -124,7 +133,7 @@ pub fn new_deploy(fleet: &str, tenants: Vec<NewTenant>) -> NewDeploy {
         changing: 0,
         fleet: fleet.into(),
         waves: vec![1],
-        trigger: Trigger::Command,
+        trigger: Box::new(Trigger::Command),
         actor: actor(),
         previous: None,
         overrides: None,
@@ -226,4 +235,12 @@ impl Bench {
     pub async fn append(&self, append: Append) -> Result<Seq, AppendError> {
         self.log.append(append).await
     }
+}
+
+pub fn all() -> TenantQuery {
+    TenantQuery { limit: 1_000, ..TenantQuery::default() }
+}
+
+pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    names.collect()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use windlass::base::{DeployId, Epoch, Seq, TenantId};
+use windlass::base::{Attempt, DeployId, Epoch, Seq, TenantId};
 use windlass::log::{Append, LeaseAfter, NewDeploy, NewTenant, TenantQuery};
 use windlass::saga::event::{DeployEvent, Event, StreamId, TenantEvent, TenantOutcome};
 use windlass::saga::summary::{Place, TenantStatus, TenantSummary};
@@ -53,13 +53,16 @@ fn deploy_events() -> impl Strategy<Value = DeployEvent> {
     prop_oneof![
         4 => (0_u32..2, 0_u32..2).prop_map(|(stage, wave)| DeployEvent::WaveOpened { stage, wave }),
         1 => Just(unwind()),
+        1 => Just(paused()),
+        1 => Just(resumed()),
         1 => Just(finished()),
         1 => Just(DeployEvent::Sealed { root: digest("root"), signature: None }),
     ]
 }
 
 fn tenant_events() -> impl Strategy<Value = TenantEvent> {
-    prop_oneof![Just(started()), Just(succeeded()), Just(turned()), Just(ended(TenantOutcome::Stuck))]
+    let undo = TenantEvent::UndoStarted { step: "migrate".into(), attempt: Attempt(1) };
+    prop_oneof![Just(started()), Just(undo), Just(succeeded()), Just(turned()), Just(ended(TenantOutcome::Stuck))]
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {

@@ -82,8 +82,77 @@ async fn a_log_of_a_newer_format_is_refused_untouched() {
     let (_folder, path) = folder();
     drop(open(&path).await.unwrap());
     // Back out of write-ahead mode, so that all there is stands in one file.
-    run(&path, "UPDATE meta SET format = 2; PRAGMA journal_mode = DELETE").await;
-    assert!(matches!(refusal(&path).await, LogError::Newer { found: 2, known: 1, .. }));
+    run(&path, "UPDATE meta SET format = 3; PRAGMA journal_mode = DELETE").await;
+    assert!(matches!(refusal(&path).await, LogError::Newer { found: 3, known: 2, .. }));
+}
+
+/// Everything that is in a log's file, tables and rows.
+async fn dump(path: &Path) -> (u32, Vec<(String, Option<String>)>, Vec<(String, Vec<u8>)>) {
+    let mut connection = beside(path).await;
+    let format = sqlx::query_scalar("SELECT format FROM meta").fetch_one(&mut connection).await.unwrap();
+    let schema = "SELECT name, sql FROM sqlite_schema ORDER BY name";
+    let schema = sqlx::query_as(schema).fetch_all(&mut connection).await.unwrap();
+    let events = "SELECT body, hash FROM events ORDER BY position";
+    (format, schema, sqlx::query_as(events).fetch_all(&mut connection).await.unwrap())
+}
+
+/// As the first Windlass made it.
+async fn old_log(path: &Path) {
+    run(path, "PRAGMA application_id = 1464747084").await;
+    run(path, include_str!("../../../migrations/sqlite/0001_log.sql")).await;
+    run(path, "INSERT INTO meta VALUES (1, 1, '01890a5d-ac96-774b-bcce-b302099a8057', 0)").await;
+}
+
+#[tokio::test]
+async fn a_log_of_an_older_format_is_raised_when_it_is_opened_and_keeps_what_is_in_it() {
+    let (_folder, path) = folder();
+    old_log(&path).await;
+    let log = open(&path).await.unwrap();
+    claimed(&log, "f", 3).await;
+    drop(log);
+    run(&path, "UPDATE meta SET format = 1").await;
+    let (before, old_schema, events) = dump(&path).await;
+    assert_eq!((before, events.len()), (1, 5));
+    let log = SqliteLog::open_existing(&path, Arc::new(SystemClock)).await.unwrap();
+    assert_eq!(log.id().to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
+    assert_eq!(dump(&path).await, (2, old_schema.clone(), events));
+    let deploy = log.deploys(None, 1).await.unwrap().remove(0);
+    assert!(!deploy.summary.paused);
+    log.append(append_to_deploy(deploy.id, 2, paused())).await.unwrap();
+    assert!(log.deploy(deploy.id).await.unwrap().summary.paused);
+
+    // One that is made now has the same tables.
+    let (_other, new) = folder();
+    open(&new).await.unwrap();
+    let (format, schema, _) = dump(&new).await;
+    assert_eq!((format, schema), (2, old_schema));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_find_an_old_log_raise_it_between_them() {
+    let (_folder, path) = folder();
+    old_log(&path).await;
+    let opened = join_all((0..8).map(|_| {
+        tokio::spawn({
+            let path = path.clone();
+            async move { open(&path).await.unwrap() }
+        })
+    }));
+    let logs: Vec<_> = opened.await.into_iter().map(Result::unwrap).collect();
+    assert_eq!((logs.len(), dump(&path).await.0), (8, 2));
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_wholly_raised_is_as_it_was() {
+    let (_folder, path) = folder();
+    old_log(&path).await;
+    // Somebody else writes for longer than is waited, or dies at it.
+    let mut other = beside(&path).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE; UPDATE meta SET format = 2").execute(&mut other).await.unwrap();
+    drop(other);
+    assert_eq!(dump(&path).await.0, 1);
+    open(&path).await.unwrap();
+    assert_eq!(dump(&path).await.0, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,9 @@ fn every_event() -> Vec<(&'static str, DeployEvent)> {
         ("set forward only", set(Direction::ForwardOnly)),
         ("completed", ended(DeployOutcome::Completed, TenantOutcome::Completed)),
         ("unwound", ended(DeployOutcome::Unwound, TenantOutcome::Unwound)),
-        ("resume", DeployEvent::DeployResumed { actor: operator() }),
+        ("resume", resumed()),
+        ("pause", paused()),
+        ("turn by itself", DeployEvent::DirectionSet { direction: Direction::Unwind, cause: Cause::DeployTurned }),
         ("seal", sealed()),
     ]
 }
@@ -31,20 +33,26 @@ fn every_event() -> Vec<(&'static str, DeployEvent)> {
 /// What has happened | what may happen next. Everything else is illegal.
 const MOVES: &str = "
                                                              | create
-create                                                       | enter 0, set unwind, set forward only, ENDS, resume
-create, enter 0                                              | open 0.0, set unwind, set forward only, ENDS, resume
-create, enter 0, open 0.0                                    | open 0.1, set unwind, set forward only, ENDS, resume
-create, enter 0, open 0.0, open 0.1                          | enter 1, set unwind, set forward only, ENDS, resume
-create, enter 0, open 0.0, open 0.1, enter 1                 | open 1.0, set unwind, set forward only, ENDS, resume
-create, enter 0, open 0.0, open 0.1, enter 1, open 1.0       | set unwind, set forward only, ENDS, resume
-create, set unwind                                           | unwound, resume
-create, enter 0, set unwind                                  | unwound, resume
-create, enter 0, open 0.0, set unwind                        | unwound, resume
-create, enter 0, open 0.0, open 0.1, set unwind              | unwound, resume
-create, set forward only                                     | enter 0, ENDS, resume
-create, enter 0, open 0.0, set forward only                  | open 0.1, ENDS, resume
-create, enter 0, open 0.0, open 0.1, set forward only        | enter 1, ENDS, resume
-create, resume, enter 0, resume                              | open 0.0, set unwind, set forward only, ENDS, resume
+create                                                       | enter 0, set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, enter 0                                              | open 0.0, set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, enter 0, open 0.0                                    | open 0.1, set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, enter 0, open 0.0, open 0.1                          | enter 1, set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, enter 0, open 0.0, open 0.1, enter 1                 | open 1.0, set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, enter 0, open 0.0, open 0.1, enter 1, open 1.0       | set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, set unwind                                           | unwound, resume, pause
+create, enter 0, set unwind                                  | unwound, resume, pause
+create, enter 0, open 0.0, set unwind                        | unwound, resume, pause
+create, enter 0, open 0.0, open 0.1, set unwind              | unwound, resume, pause
+create, set forward only                                     | enter 0, ENDS, resume, pause
+create, enter 0, open 0.0, set forward only                  | open 0.1, ENDS, resume, pause
+create, enter 0, open 0.0, open 0.1, set forward only        | enter 1, ENDS, resume, pause
+create, resume, enter 0, resume                              | open 0.0, set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, pause                                                | set unwind, resume
+create, enter 0, open 0.0, open 0.1, pause                   | set unwind, resume
+create, set unwind, pause                                    | resume
+create, set forward only, pause                              | resume
+create, enter 0, pause, resume                               | open 0.0, set unwind, turn by itself, set forward only, ENDS, resume, pause
+create, enter 0, pause, set unwind                           | unwound, resume, pause
 create, completed                                            | seal
 create, set unwind, unwound                                  | seal
 create, set unwind, unwound, seal                            |
@@ -87,6 +95,19 @@ fn the_cause_of_the_turn_is_kept() {
     let cause = Cause::Operator { actor: operator(), reason: "so".into() };
     let state = DeployState::fold(&[created(&[1], 1), set(Direction::Unwind)]).unwrap();
     assert_eq!(state.cause(), Some(&cause));
+}
+
+#[test]
+fn who_paused_a_deploy_is_known_until_it_goes_on() {
+    let pause = Pause { actor: operator(), reason: "so".into() };
+    let of = |events: &[DeployEvent]| {
+        let state = DeployState::fold(&[&[created(&[1], 1)], events].concat()).unwrap();
+        assert_eq!(state.pause().is_some(), state.summary().paused);
+        state.pause().cloned()
+    };
+    assert_eq!(of(&[paused()]), Some(pause));
+    assert_eq!(of(&[paused(), resumed()]), None);
+    assert_eq!(of(&[paused(), set(Direction::Unwind)]), None);
 }
 
 #[test]

@@ -114,6 +114,33 @@ fn a_tenant_in_a_wave_that_does_not_exist_is_for_a_human_and_not_passed_over() {
 }
 
 #[test]
+fn while_a_deploy_is_paused_nothing_is_decided_and_afterwards_what_would_have_been() {
+    let turns = [vec![], vec![set(Direction::Unwind)], vec![set(Direction::ForwardOnly)]];
+    for (waves, turn) in (0..=5).flat_map(|waves| turns.iter().map(move |turn| (waves, turn))) {
+        let before = deploy(&[up_to(waves), turn.clone()].concat());
+        let during = deploy(&[up_to(waves), turn.clone(), vec![paused()]].concat());
+        let after = deploy(&[up_to(waves), turn.clone(), vec![paused(), resumed()]].concat());
+        let (first, second) = (S::ALL.iter(), S::ALL.iter());
+        for (first, second) in first.flat_map(|first| second.clone().map(move |second| (*first, *second))) {
+            let rows: Rows<'_> = &[(first, 0, 0), (second, 1, 0)];
+            for then in [Then::Unwind, Then::Halt] {
+                // Not even its end, where every tenant has one.
+                check(&during, then, rows, &Decision::Paused);
+                assert_eq!(after.next(&census(rows), &policy(then)), before.next(&census(rows), &policy(then)));
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_is_taken_up_while_a_deploy_is_paused() {
+    for turn in [vec![], vec![set(Direction::Unwind)], vec![set(Direction::ForwardOnly)]] {
+        let during = deploy(&[up_to(5), turn, vec![paused()]].concat());
+        assert!(S::ALL.iter().all(|status| !during.summary().admits(*status, 0, 0)));
+    }
+}
+
+#[test]
 fn after_an_end_nothing_is_left() {
     let account = BTreeMap::from([(TenantOutcome::Completed, 2)]);
     let end = DeployEvent::DeployFinished { outcome: DeployOutcome::Completed, account };
