@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+pub mod serve;
 #[cfg(test)]
 mod tests;
 pub mod workflows;
@@ -21,6 +22,7 @@ use crate::base::limits::TOML_BYTES_MAX;
 use crate::fleet::{RereadSource, SecretResolver, ServerBudgets, ServerKey, Source, SourceUrl, Variables};
 
 pub use self::error::ConfigError;
+pub use self::serve::Serve;
 
 /// The name of the file.
 pub const FILE_NAME: &str = "windlass.toml";
@@ -46,6 +48,8 @@ pub struct Config {
     pub workflows_dir: PathBuf,
     /// The file of the key that signs the end of a deploy, absolute; none where ends are not signed.
     pub sign_with: Option<PathBuf>,
+    /// What `windlass serve` does for this project.
+    pub serve: Serve,
 }
 
 /// Connections per physical server, each 1 to 10 000.

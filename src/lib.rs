@@ -2,7 +2,7 @@
 //!
 //! The binary is thin over this library; see `ARCHITECTURE.md` for the house and the life of one deploy. Rooms, from the ground
 //! up, each importing only from rooms below it: [`base`] · `saga`, `fleet`, `release` · `log`, `tenant` · `step`, `audit` ·
-//! `engine` · `project` · `testing` (a feature) · `cli`.
+//! `engine` · `project` · `serve` · `testing` (a feature) · `cli`.
 
 pub mod audit;
 pub mod base;
@@ -14,6 +14,7 @@ pub mod log;
 pub mod project;
 pub mod release;
 pub mod saga;
+pub mod serve;
 pub mod step;
 pub mod tenant;
 #[cfg(feature = "testing")]

@@ -110,7 +110,7 @@ pub async fn account(log: &dyn Log, deploy: DeployId) -> Result<Account, LogErro
         fleet: row.fleet,
         release: release_name,
         workflow: workflow_name,
-        trigger: *trigger,
+        trigger,
         actor,
         created_at: row.created_at,
         finished_at,

@@ -120,6 +120,29 @@ codes! {
     SignatureWrong = 710, "A signature is not of what it stands beside";
     ExportDamaged = 711, "An export does not read as one";
     OrderWrong = 712, "Events do not stand in the order in which they were written";
+
+    DeliveryUnproven = 801, "A webhook delivery does not prove where it comes from";
+    DeliveryMalformed = 802, "What a webhook received is not a delivery";
+    DeliveryTooLarge = 803, "A webhook delivery is too large";
+    DeliveryUnmapped = 804, "No rule says what a webhook delivery means";
+    DeliveryUnfit = 805, "A webhook delivery does not hold what its rule asks for";
+
+    RevisionUnknown = 811, "The release of a revision cannot be found";
+    GitUnreadable = 812, "A git repository cannot be read";
+    RevisionChanged = 813, "A revision is not what it was";
+    PushedUnreadable = 814, "A pushed release is not one";
+
+    QueueFull = 821, "Too many requests wait for a fleet";
+    DeliveryReused = 822, "A delivery came again with other contents";
+    RequestMalformed = 823, "A request to the server cannot be read";
+    NotAuthenticated = 824, "A request needs a token";
+    NotAllowed = 825, "A token may not do this";
+    NoSuchThing = 826, "There is nothing at this address";
+    BodyTooLarge = 827, "A request's body is too large";
+    TooManyRequests = 828, "Too many requests";
+    TooSlow = 829, "A request took too long";
+    ServerUnreachable = 830, "The server cannot be reached";
+    NotServed = 831, "The server cannot be started";
 }
 
 impl fmt::Display for Code {

@@ -39,6 +39,10 @@ points! {
     AfterUndoEffect = "after-undo-effect", "The undo is committed in the tenant database; the log does not know.";
     AfterProbe = "after-probe", "Evidence has been read; the log does not know what it said.";
     BeforeFinish = "before-finish", "Every tenant has ended; the deploy has not.";
+    RequestAccepted = "request-accepted", "A server has taken a request in; whoever sent it has not been answered.";
+    RequestTaken = "request-taken", "The sender has been answered, or may have been; nothing has been done with the request.";
+    RequestCreated = "request-created", "The deploy that was asked for is in the log; its request is not settled.";
+    ReportSent = "report-sent", "Somebody has been told how a deploy goes; that they have is not in the log.";
 }
 
 /// Passes a point: dies here if a test asked for it.

@@ -20,6 +20,12 @@ pub const MIGRATION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Bytes of all files of one release together.
 pub const RELEASE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Bytes of the name of a migration's file: as many as file systems allow.
+pub const MIGRATION_NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of a release's name: it is called after a file, if nobody names it.
+pub const RELEASE_NAME_BYTES_MAX: usize = MIGRATION_NAME_BYTES_MAX;
+
 /// Bytes of a workflow or a configuration file.
 pub const TOML_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -138,3 +144,150 @@ pub const SURVEY_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a statement of a survey may take.
 pub const SURVEY_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a server looks at a fleet of which nobody has said anything: another process may have left a deploy there.
+pub const KEEPER_LOOK: Duration = Duration::from_secs(1);
+
+/// The longest pause of a server between two tries to move a fleet that does not move.
+pub const KEEPER_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Tenants that are named when a request is refused; they are kept with it for ever.
+pub const SETTLED_TENANTS_MAX: usize = 20;
+
+/// Connections that a server has at once. Each costs it some tens of kilobytes.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// How long a client may take to send the head of a request, and to agree on TLS: who is slower holds a connection for nothing.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request may take as a whole, its body and its answer included. Live events and pushed releases have their own.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a release may take to be pushed: the largest one over a slow line.
+pub const PUSH_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// Releases that are received at once: each is in memory as a whole.
+pub const PUSHES_MAX: usize = 2;
+
+/// Bytes of the body of a request to the API that pushes no release.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long running steps are given to end when a server is told to.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Requests a second of one address, over its connections, and how many may come at once.
+pub const REQUESTS_PER_SECOND_MAX: u32 = 200;
+
+/// Refused tokens and signatures a minute of one address, beyond which it is told to wait. What is right is let in all the same.
+pub const REFUSED_PER_MINUTE_MAX: u32 = 30;
+
+/// How long a session of the page lasts.
+pub const SESSION: Duration = Duration::from_hours(12);
+
+/// Clients that follow live events at once.
+pub const FOLLOWERS_MAX: usize = 512;
+
+/// How often a server looks for new events of a deploy that somebody follows.
+pub const PULSE: Duration = Duration::from_millis(100);
+
+/// How often a server says in the log that it is there, and after how long without that it is taken to be gone.
+pub const SERVER_SEEN: Duration = Duration::from_secs(10);
+/// See [`SERVER_SEEN`].
+pub const SERVER_GONE: Duration = Duration::from_secs(35);
+
+/// Things that one page of a list holds at most, and as many as it holds where nobody says.
+pub const PAGE_MAX: usize = 1_000;
+/// See [`PAGE_MAX`].
+pub const PAGE_DEFAULT: usize = 100;
+
+/// Requests that may wait for one fleet: more than a day of a deploy every quarter of an hour.
+pub const REQUESTS_QUEUED_MAX: u64 = 100;
+
+// `windlass serve`.
+
+/// Further projects that one server serves.
+pub const SERVE_PROJECTS_MAX: usize = 100;
+
+/// Webhooks of one project.
+pub const WEBHOOKS_MAX: usize = 100;
+
+/// Bytes of a webhook's name, which is a part of its URL.
+pub const WEBHOOK_NAME_BYTES_MAX: usize = 50;
+
+/// Secrets of one webhook at once: each is tried on every delivery, and a rotation needs two.
+pub const WEBHOOK_SECRETS_MAX: usize = 10;
+
+/// Rules of one webhook.
+pub const WEBHOOK_RULES_MAX: usize = 100;
+
+/// Conditions of one rule.
+pub const RULE_CONDITIONS_MAX: usize = 20;
+
+/// Values that one condition accepts.
+pub const CONDITION_VALUES_MAX: usize = 100;
+
+/// Bytes of a template, of a value that a condition accepts, and of an event's name in a rule.
+pub const TEMPLATE_BYTES_MAX: usize = 500;
+
+/// Names that a path into a payload goes through. The deepest field of a documented payload that anybody maps lies at eight.
+pub const FIELD_PATH_NAMES_MAX: usize = 16;
+
+/// Bytes of a revision, and of a name that a template makes: what fits a path, a label and an index key.
+pub const REVISION_BYTES_MAX: usize = 200;
+
+/// Receivers of outgoing webhooks.
+pub const NOTIFY_MAX: usize = 20;
+
+/// How long one visit to a git repository may take at most, whatever is set.
+pub const GIT_TIMEOUT_MAX: Duration = Duration::from_hours(1);
+
+/// Bytes of one delivery of a webhook. Deployments and pipelines are below 100 KiB, a push with as many commits as senders list below
+/// 3 MiB. It is in memory as a whole, before it is known who sent it.
+pub const DELIVERY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a delivery's id and of its event's name, as a sender gives them.
+pub const DELIVERY_ID_BYTES_MAX: usize = 200;
+
+/// Arrays and objects inside each other in a delivery. Documented payloads stay below 16.
+pub const DELIVERY_DEPTH_MAX: usize = 64;
+
+/// Values in a delivery: in memory each is some 30 times as large as it can be in the text.
+pub const DELIVERY_VALUES_MAX: usize = 200_000;
+
+/// How far the time of a signed delivery may be from ours, either way: what Standard Webhooks 1.0 recommends.
+pub const DELIVERY_TIME_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// Signatures that one delivery carries; the rest is not looked at.
+pub const DELIVERY_SIGNATURES_MAX: usize = 10;
+
+/// Characters of a report's description. GitHub refuses more.
+pub const REPORT_DESCRIPTION_CHARS_MAX: usize = 140;
+
+/// Bytes of a pushed release as it is sent, which are in memory as a whole: those of the largest release, with little of it quoted.
+pub const PUSHED_BYTES_MAX: u64 = RELEASE_BYTES_MAX;
+
+/// How long finding a release in a git repository may take where the configuration does not say.
+pub const GIT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Repositories that are read at once: each may take the memory and the disk that the limits below allow.
+pub const GIT_AT_ONCE_MAX: usize = 2;
+
+/// Bytes of one commit of a git repository with all its files, packed, as they are fetched: the largest file that git may write. A
+/// repository beyond it gives its releases in another way.
+pub const GIT_FETCH_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Bytes of address space of a git that fetches, where the system can limit it: a pack of a few kilobytes can unfold to any size.
+pub const GIT_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Bytes that a git which is asked for names, of references or of the files in one folder, may answer: the files of the largest
+/// release under the longest names, twice over.
+pub const GIT_LIST_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Bytes of what git says about a failure that are shown.
+pub const GIT_SAID_BYTES_MAX: usize = 1_000;
+
+/// Folders inside each other in the path to the migrations of a git repository.
+pub const GIT_PATH_DEPTH_MAX: usize = 32;
+
+/// How long a git that was told to end is waited for.
+pub const GIT_END_TIMEOUT: Duration = Duration::from_secs(5);

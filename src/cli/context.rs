@@ -31,6 +31,16 @@ impl Context {
         Ok(Self { project: Project::find(explicit, kinds)?, output })
     }
 
+    /// The project itself.
+    pub(super) const fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// The project alone.
+    pub(super) fn into_project(self) -> Project {
+        self.project
+    }
+
     /// The log; `Creates::No` for commands that only read one.
     pub(super) async fn log(&self, creates: Creates) -> Result<Arc<dyn Log>, ProjectError> {
         Ok(self.project.log(creates).await?)

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::Selection;
 use super::context::{Context, Creates, actor, claimable};
 use super::output::{Exit, Failure, prepared};
-use super::progress::{Follower, account_text, waits_for_human};
+use super::progress::{Follower, account_text};
 use crate::audit::{Account, account};
 use crate::base::crash::{Point, point};
 use crate::base::limits::DEPLOYS_REMEMBERED_MAX;
@@ -331,7 +331,7 @@ pub(super) async fn watch(context: &Context, named: Option<&str>) -> Result<Exit
             break ended(outcome, &account(&*log, deploy).await?);
         }
         // What was running when it was paused ends by itself, and starts nothing.
-        if summary.paused || waits_for_human(&log.census(deploy).await?, summary.direction) {
+        if summary.paused || log.census(deploy).await?.waits_for_human(summary.direction) {
             break Exit::Waiting;
         }
         follower.tick().await;

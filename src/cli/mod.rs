@@ -15,6 +15,7 @@ mod operate;
 mod output;
 mod plan;
 mod progress;
+mod serve;
 mod show;
 mod status;
 
@@ -119,6 +120,11 @@ enum Command {
     Workflow(WorkflowCommand),
     /// Look at the configuration, the log, the release and every tenant, and say what is wrong
     Doctor,
+    /// Serve webhooks, an API and a page, and keep the deploys of the fleet going
+    Serve(serve::ServeArgs),
+    /// The tokens by which others may ask the server
+    #[command(subcommand)]
+    Token(serve::TokenCommand),
     /// See it work: 24 SQLite tenants, a release that one of them cannot take, and everyone lowered again
     Demo {
         /// The folder to make; it must not exist, or be one that an earlier demo made
@@ -252,6 +258,8 @@ async fn dispatch(cli: Cli, kinds: Kinds, output: Output) -> Result<Exit, Failur
     }
     let context = Context::find(cli.config.as_deref(), output, kinds)?;
     match cli.command {
+        Command::Serve(args) => serve::serve(context.into_project(), &args, output).await,
+        Command::Token(command) => serve::token(&context, command).await,
         Command::Init | Command::Demo { .. } => Ok(Exit::Done),
         Command::Plan(selection) => plan::plan(&context, &selection).await,
         Command::Deploy(args) => deploy::deploy(&context, &args).await,

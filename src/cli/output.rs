@@ -27,7 +27,7 @@ pub enum Exit {
     Unwound = 3,
     /// Completed, and some tenants were set aside.
     Quarantined = 4,
-    /// Waiting for a human: stuck, paused, stopped, or the log failed on the way.
+    /// Waiting for a human: stuck, stopped, or the log failed on the way.
     Waiting = 5,
     /// Failed and unwound, but for tenants that a human decided to leave as they are.
     EndedByHand = 6,

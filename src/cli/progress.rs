@@ -12,7 +12,7 @@ use crate::saga::event::{
     DeployEvent, DeployOutcome, Direction, Event, Found, Half, Recorded, TenantEvent, TenantOutcome, Trigger,
 };
 use crate::saga::failure::Retry;
-use crate::saga::summary::{Census, TenantStatus};
+use crate::saga::summary::{Census, TenantStatus, stands_still};
 
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -152,8 +152,7 @@ impl Follower {
             DeployEvent::DirectionSet { direction, .. } => format!("direction: {direction:?}"),
             DeployEvent::DeployResumed { actor } => format!("resumed by {}", actor_words(actor)),
             DeployEvent::DeployPaused { actor, reason } => {
-                let who = actor_words(actor);
-                format!("the deploy is paused: what is running ends, nothing more starts. By {who}: {reason}")
+                format!("paused by {}: {reason}. What is running ends, nothing more starts", actor_words(actor))
             }
             DeployEvent::StageEntered { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {
                 return None;
@@ -261,23 +260,7 @@ pub(super) fn account_text(account: &Account) -> String {
 
 /// Whether nothing moves any more until a human decides.
 fn waits(account: &Account) -> bool {
-    stands_still(account.census.keys(), account.direction)
-}
-
-/// The same of a deploy under way. One that has failures and has not turned moves: whoever drives it is about to decide.
-pub(super) fn waits_for_human(census: &Census, direction: Direction) -> bool {
-    direction == Direction::Unwind && stands_still(census.groups.keys().map(|(status, ..)| status), direction)
-}
-
-fn stands_still<'a>(statuses: impl Iterator<Item = &'a TenantStatus>, direction: Direction) -> bool {
-    let mut stuck = false;
-    for status in statuses {
-        stuck |= *status == TenantStatus::Stuck;
-        if status.is_claimable(direction) {
-            return false;
-        }
-    }
-    stuck
+    stands_still(account.census.keys().copied(), account.direction)
 }
 
 /// The command that comes next.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{Config, ConfigError, DeployDefaults, OutOfOrder, Servers, Survey};
+use super::{Config, ConfigError, DeployDefaults, OutOfOrder, Servers, Survey, serve};
 use crate::base::TenantId;
 use crate::fleet::{Entry, ServerKey, Source, SourceUrl};
 
@@ -35,6 +35,8 @@ pub(super) struct File {
     workflows: Workflows,
     #[serde(default)]
     audit: Audit,
+    #[serde(default)]
+    serve: serve::File,
 }
 
 #[derive(Deserialize)]
@@ -200,6 +202,7 @@ impl File {
             deploy,
             workflows_dir: base_dir.join(self.workflows.dir),
             sign_with: self.audit.sign_with.map(|path| base_dir.join(path)),
+            serve: self.serve.into_serve(&base_dir)?,
             base_dir,
         })
     }

@@ -20,8 +20,8 @@ mod worker;
 
 pub use error::{EngineError, Refusal};
 pub use gateway::{Gateway, OpenSession, RealGateway};
-pub use operate::{Settled, Word, pause, resolve, resolve_all, resumed, retry, turn};
+pub use operate::{Settled, Word, pause, resolve, resolve_all, resumed, retry, taken_up, turn};
 pub use prepare::{OutOfOrder, Prepared, PreparedTenant, Request, SurveyMode, prepare};
-pub use rollback::prepare_rollback;
+pub use rollback::{finished_release, prepare_rollback};
 pub use run::{Ending, Engine, Settings, Stop, refuse_foreign};
 pub use worker::{host, is_dead, this_worker};

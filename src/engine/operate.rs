@@ -93,6 +93,20 @@ pub async fn resumed(log: &dyn Log, deploy: DeployId, actor: &Actor, by: &Worker
     }
 }
 
+/// As [`resumed`], by a server that does so unasked: a deploy that is paused stays so, and is not taken up. `false`: it is, or has ended.
+pub async fn taken_up(log: &dyn Log, deploy: DeployId, actor: &Actor, by: &WorkerId) -> Result<bool, EngineError> {
+    loop {
+        let state = DeployState::fold(&deploy_events(log, deploy).await?)?;
+        if state.summary().outcome.is_some() || state.summary().paused {
+            return Ok(false);
+        }
+        let event = DeployEvent::DeployResumed { actor: actor.clone() };
+        if append_to_deploy(log, deploy, by, &state, vec![event]).await?.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
 /// What became of a word that was said about stuck tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {

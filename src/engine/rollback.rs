@@ -101,7 +101,11 @@ pub async fn prepare_rollback(
     Ok(Prepared { left_by_hand, ..freeze(request, tenants, &known, None)? })
 }
 
-async fn finished_release(log: &dyn Log, of: DeployId) -> Result<Release, EngineError> {
+/// The release of a finished deploy, out of the log: what a rollback of it undoes.
+///
+/// # Errors
+/// [`EngineError::WrongState`] where it has not finished, or was unwound.
+pub async fn finished_release(log: &dyn Log, of: DeployId) -> Result<Release, EngineError> {
     let events = deploy_events(log, of).await?;
     let state = DeployState::fold(&events)?;
     let wrong =

@@ -108,11 +108,14 @@ pub(super) async fn look_at_all(
                 let in_force = releases.contents(&release);
                 looked.insert(tenant.id.clone(), Ok(Standing { in_force, survey: None, release: Some(release) }));
             }
-            None => asked.push((tenant, recorded)),
+            None => asked.push((tenant.clone(), recorded)),
         }
     }
     let mut answers = stream::iter(asked)
-        .map(|(tenant, recorded)| async move { (tenant.id.clone(), recorded, gateway.survey(tenant).await) })
+        .map(|(tenant, recorded)| async move {
+            let answer = gateway.survey(&tenant).await;
+            (tenant.id, recorded, answer)
+        })
         .buffer_unordered(request.concurrency.max(1));
     let mut histories = Histories::default();
     while let Some((id, recorded, answer)) = answers.next().await {

@@ -13,6 +13,7 @@
 
 mod budget;
 mod error;
+mod reference;
 mod secret;
 mod selector;
 mod source;
@@ -22,6 +23,7 @@ mod url;
 
 pub use budget::{ServerBudgets, ServerKey};
 pub use error::{FleetError, Subject};
+pub use reference::{BadReference, SecretRef, UnresolvedSecret};
 pub use secret::{Secret, SecretResolver, SourceSecrets, Variables, redact};
 pub use selector::Selector;
 pub use source::{Entry, RereadSource, Source};

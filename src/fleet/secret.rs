@@ -171,22 +171,27 @@ impl SecretResolver {
 
     async fn value(&self, subject: &Subject, reference: &Reference) -> Result<String, FleetError> {
         let value = match (reference, subject) {
-            (Reference::Env { name }, _) => self.variables.get(name),
-            (Reference::File { path }, _) => read_secret(path).await,
             (Reference::Source, Subject::Tenant { id }) => match &self.source {
                 Some(source) => return Ok(source.password(id).await?.expose().to_owned()),
                 None => Err("the fleet's source is not at hand here".to_owned()),
             },
-            (Reference::Source, Subject::Catalog | Subject::Log) => {
-                Err("only a tenant's password comes from the source".to_owned())
-            }
-            (Reference::Column { .. }, _) => Err("a column has a value only while the source is read".to_owned()),
+            _ => self.plain_value(reference).await,
         };
         value.map_err(|reason| FleetError::SecretUnresolved {
             subject: subject.clone(),
             reference: reference.to_string(),
             reason,
         })
+    }
+
+    /// The value of a reference that means the same to everybody.
+    pub(super) async fn plain_value(&self, reference: &Reference) -> Result<String, String> {
+        match reference {
+            Reference::Env { name } => self.variables.get(name),
+            Reference::File { path } => read_secret(path).await,
+            Reference::Source => Err("only a tenant's password comes from the source".to_owned()),
+            Reference::Column { .. } => Err("a column has a value only while the source is read".to_owned()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod error;
 pub(crate) mod key;
 mod whole;
 
+pub use crate::log::Selection;
 pub use error::ProjectError;
 pub use key::signing_key;
-pub use whole::{Creates, Project, Selection, carried_out, claimable, tenant_id};
+pub use whole::{Creates, Project, carried_out, claimable, tenant_id};

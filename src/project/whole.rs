@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use serde::{Deserialize, Serialize};
-
 use super::{ProjectError, signing_key};
 use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Code, Coded as _, DeployId, SigningKey, SystemClock, TenantId};
@@ -12,7 +10,7 @@ use crate::config::workflows::Found;
 use crate::config::{Config, OutOfOrder, Survey};
 use crate::engine::{self, RealGateway, Request, SurveyMode};
 use crate::fleet::{Engine as Database, Selector, Subject, Tenant};
-use crate::log::{DeployRow, Log, LogError, SqliteLog, TenantQuery};
+use crate::log::{DeployRow, Log, LogError, Selection, SqliteLog, TenantQuery};
 use crate::release::{Release, load};
 use crate::saga::event::{Direction, StreamId};
 use crate::saga::summary::TenantStatus;
@@ -39,24 +37,6 @@ pub enum Creates {
     Yes,
     /// It is refused.
     No,
-}
-
-/// Which tenants, and in which way.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Selection {
-    /// The workflow's name; the configured one where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workflow: Option<String>,
-    /// Only these tenants: ids, with commas between them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub only: Option<String>,
-    /// Only tenants that this selector matches.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub select: Option<String>,
-    /// Tenants whose databases were really created anew.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub new_databases: Vec<String>,
 }
 
 impl Project {

@@ -19,10 +19,10 @@ pub enum ReleaseError {
         source: io::Error,
     },
     /// The folder is there, without a migration in it.
-    #[error("the migration folder {} holds no migration", dir.display())]
+    #[error("the migration folder {place} holds no migration")]
     FolderEmpty {
         /// The folder.
-        dir: PathBuf,
+        place: String,
     },
     /// Two files claim the same place.
     #[error("{first} and {second} are both version {version}")]

@@ -1,12 +1,11 @@
 //! Reading a migration folder, once, within limits.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::{Release, ReleaseError, formats};
-use crate::base::limits::{MIGRATION_BYTES_MAX, RELEASE_BYTES_MAX, RELEASE_MIGRATIONS_MAX};
+use super::{Files, Release, ReleaseError};
+use crate::base::limits::MIGRATION_BYTES_MAX;
 
 /// Reads the migrations in `dir`. Without a name, the release is called after its last migration.
 ///
@@ -17,55 +16,25 @@ use crate::base::limits::{MIGRATION_BYTES_MAX, RELEASE_BYTES_MAX, RELEASE_MIGRAT
 /// When the folder or a file cannot be read, the folder holds no migration, or what it holds makes no release.
 pub fn load(dir: &Path, name: Option<String>) -> Result<Release, ReleaseError> {
     let unreadable = |source| ReleaseError::FolderUnreadable { dir: dir.to_owned(), source };
-    let mut files = BTreeMap::new();
-    let mut bytes = 0_u64;
+    let mut files = Files::new(dir.display().to_string());
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        let file = entry.file_name().to_string_lossy().into_owned();
-        if !is_candidate(&file, &entry.path()) {
+        let file_name = entry.file_name();
+        let file = file_name.to_string_lossy();
+        // A link is what it points to: orchestrators mount folders of links.
+        if !Files::wants(&file) || entry.path().is_dir() {
             continue;
         }
-        let text = read_text(&entry.path(), &file)?;
-        bytes = bytes.saturating_add(text.len() as u64);
-        files.insert(file, text);
-        check(dir, "bytes", bytes, RELEASE_BYTES_MAX)?;
-        // Each migration has at most two files.
-        check(dir, "files", files.len() as u64, 2 * RELEASE_MIGRATIONS_MAX as u64)?;
+        if file_name.to_str().is_none() {
+            // Two such names can look the same, and one of the files would be passed over.
+            let reason = "its name is not UTF-8 text".to_owned();
+            return Err(ReleaseError::Unreadable { file: file.into_owned(), reason });
+        }
+        let bytes = read_within(&entry.path(), MIGRATION_BYTES_MAX)
+            .map_err(|error| ReleaseError::Unreadable { file: file.clone().into_owned(), reason: error.to_string() })?;
+        files.add(&file, bytes)?;
     }
-    let release = formats::read(name, &files)?;
-    if release.migrations.is_empty() {
-        return Err(ReleaseError::FolderEmpty { dir: dir.to_owned() });
-    }
-    check(dir, "migrations", release.migrations.len() as u64, RELEASE_MIGRATIONS_MAX as u64)?;
-    Ok(release)
-}
-
-/// Whether this entry is an SQL file. A link is what it points to: orchestrators mount folders of links.
-fn is_candidate(file: &str, path: &Path) -> bool {
-    let sql = Path::new(file).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
-    sql && !file.starts_with('.') && !path.is_dir()
-}
-
-fn check(dir: &Path, unit: &'static str, count: u64, limit: u64) -> Result<(), ReleaseError> {
-    if count > limit {
-        return Err(ReleaseError::TooLarge { what: format!("the release in {}", dir.display()), limit, unit });
-    }
-    Ok(())
-}
-
-fn read_text(path: &Path, file: &str) -> Result<String, ReleaseError> {
-    let refuse = |reason: String| ReleaseError::Unreadable { file: file.to_owned(), reason };
-    let bytes = read_within(path, MIGRATION_BYTES_MAX).map_err(|error| refuse(error.to_string()))?;
-    if bytes.len() as u64 > MIGRATION_BYTES_MAX {
-        return Err(ReleaseError::TooLarge { what: file.to_owned(), limit: MIGRATION_BYTES_MAX, unit: "bytes" });
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| refuse(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to())))?;
-    // To a server, a NUL ends the text: what stands behind it would be passed over in silence.
-    match text.find('\0') {
-        Some(at) => Err(refuse(format!("byte {at} is a NUL, which no SQL text can hold"))),
-        None => Ok(text),
-    }
+    files.into_release(name)
 }
 
 /// The file's bytes; one more than `limit` where it is longer.
@@ -124,6 +93,18 @@ mod tests {
             assert_eq!(error.code(), Code::UnreadableMigration);
             assert!(error.to_string().starts_with("1_a.up.sql "), "{error}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn two_names_that_look_the_same_because_they_are_no_text_are_refused() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        for name in [b"1_\xfe.sql", b"1_\xff.sql"] {
+            fs::write(dir.path().join(OsStr::from_bytes(name)), "SELECT 1").unwrap();
+        }
+        assert_eq!(code_of(&dir), Code::UnreadableMigration);
     }
 
     #[cfg(unix)]

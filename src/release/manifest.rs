@@ -4,12 +4,16 @@
 //! made again from the texts; that the blob as a whole is the one that was written is the log's promise.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Write};
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::model::{Directives, ForeignKeys};
-use super::{Migration, Release, ReleaseError, Script, Undo};
-use crate::base::Digest;
+use super::{Files, Migration, Release, ReleaseError, Script, Undo};
+use crate::base::limits::{RELEASE_MIGRATIONS_MAX, RELEASE_NAME_BYTES_MAX};
 
 const FORMAT: u32 = 1;
 
@@ -17,7 +21,34 @@ const FORMAT: u32 = 1;
 struct Manifest<'a> {
     format: u32,
     name: Cow<'a, str>,
+    #[serde(deserialize_with = "bounded")]
     migrations: Vec<StoredMigration<'a>>,
+}
+
+/// Stops at the limit: a hundred million small ones would be a thousand times their text in memory.
+fn bounded<'de, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StoredMigration<'a>>, D::Error> {
+    struct Bounded<'a>(PhantomData<&'a ()>);
+
+    impl<'de, 'a> Visitor<'de> for Bounded<'a> {
+        type Value = Vec<StoredMigration<'a>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {RELEASE_MIGRATIONS_MAX} migrations")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut migrations = Vec::new();
+            while let Some(migration) = seq.next_element()? {
+                if migrations.len() >= RELEASE_MIGRATIONS_MAX {
+                    return Err(A::Error::custom(format_args!("more than {RELEASE_MIGRATIONS_MAX} migrations")));
+                }
+                migrations.push(migration);
+            }
+            Ok(migrations)
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded(PhantomData))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,9 +87,12 @@ impl Release {
     /// # Errors
     /// Never in practice; the serializer's signature allows for it.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ReleaseError> {
+        serde_json::to_vec(&self.manifest()).map_err(bad)
+    }
+
+    fn manifest(&self) -> Manifest<'_> {
         let migrations = self.migrations.iter().map(store_migration).collect();
-        let manifest = Manifest { format: FORMAT, name: Cow::Borrowed(&self.name), migrations };
-        serde_json::to_vec(&manifest).map_err(bad)
+        Manifest { format: FORMAT, name: Cow::Borrowed(&self.name), migrations }
     }
 
     /// The release that [`Release::to_bytes`] wrote.
@@ -66,13 +100,63 @@ impl Release {
     /// # Errors
     /// When the bytes are of a later format, or not a release.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReleaseError> {
-        let Format { format } = serde_json::from_slice(bytes).map_err(bad)?;
-        if format != FORMAT {
-            return Err(ReleaseError::NewerManifest { format, known: FORMAT });
-        }
-        let manifest: Manifest<'_> = serde_json::from_slice(bytes).map_err(bad)?;
+        let manifest = read(bytes)?;
         let migrations = manifest.migrations.into_iter().map(restore_migration).collect::<Result<_, _>>()?;
         Self::new(Some(manifest.name.into_owned()), migrations)
+    }
+
+    /// A release in the form of [`Release::to_bytes`] that comes from somebody else: of what stands in it beside names of files and
+    /// their texts, nothing is believed. It is made anew of those, by the rules of a folder, and must come out byte for byte as it
+    /// was sent. So whatever a folder refuses is refused here, and there is one form of each release that is taken.
+    ///
+    /// # Errors
+    /// When the bytes are of a later format, or not a release, or its files make none or another one.
+    pub fn from_sent(bytes: &[u8]) -> Result<Self, ReleaseError> {
+        let Manifest { name, migrations, .. } = read(bytes)?;
+        let fits = !name.is_empty() && name.len() <= RELEASE_NAME_BYTES_MAX && !name.chars().any(char::is_control);
+        if !fits {
+            let reason = format!("its name is not 1 to {RELEASE_NAME_BYTES_MAX} bytes without control characters");
+            return Err(ReleaseError::BadManifest { reason });
+        }
+        let mut files = Files::new("what was sent");
+        for migration in migrations {
+            let undo = match migration.undo {
+                StoredUndo::Written(script) => Some(script),
+                StoredUndo::Irreversible | StoredUndo::Missing => None,
+            };
+            for script in [Some(migration.up), undo].into_iter().flatten() {
+                files.add_normal(&script.file, script.text.into_owned())?;
+            }
+        }
+        let release = files.into_release(Some(name.into_owned()))?;
+        let mut rest = Expected(bytes);
+        if serde_json::to_writer(&mut rest, &release.manifest()).is_err() || !rest.0.is_empty() {
+            let reason = "its files make another release than it says, or it is written in another form".to_owned();
+            return Err(ReleaseError::BadManifest { reason });
+        }
+        Ok(release)
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Manifest<'static>, ReleaseError> {
+    let Format { format } = serde_json::from_slice(bytes).map_err(bad)?;
+    if format != FORMAT {
+        return Err(ReleaseError::NewerManifest { format, known: FORMAT });
+    }
+    serde_json::from_slice(bytes).map_err(bad)
+}
+
+/// Takes the bytes that are expected, and no others: compares without a second copy of a whole release.
+struct Expected<'a>(&'a [u8]);
+
+impl Write for Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -113,12 +197,8 @@ fn restore_migration(stored: StoredMigration<'_>) -> Result<Migration, ReleaseEr
 /// The text as it was stored, not brought into normal form again: that is not idempotent (`\r\r\n`), and what was applied must
 /// keep its digest.
 fn restore_script(stored: StoredScript<'_>) -> Script {
-    Script {
-        file: stored.file.into_owned(),
-        digest: Digest::of(stored.text.as_bytes()),
-        text: stored.text.into_owned(),
-        directives: Directives { foreign_keys: stored.foreign_keys },
-    }
+    let directives = Directives { foreign_keys: stored.foreign_keys };
+    Script::of_normal(stored.file.into_owned(), stored.text.into_owned(), directives)
 }
 
 #[cfg(test)]

@@ -5,10 +5,14 @@
 //! the saga could not carry, and says how good each undo is. A script with a statement that commits by itself is [`stepwise`]; each
 //! of its statements has an undo of its own, or none.
 //!
+//! [`Files`] are what a folder and every other place from which a release comes are made of: names and bytes. A release that
+//! somebody sent is read by [`Release::from_sent`].
+//!
 //! Floor 1; pure, but for the reading of the folder. A folder format is one file in `formats`.
 
 mod directive;
 mod error;
+mod files;
 mod formats;
 mod load;
 mod manifest;
@@ -19,6 +23,7 @@ pub mod stepwise;
 mod undo;
 
 pub use error::ReleaseError;
+pub use files::Files;
 pub use load::load;
 pub use model::{BadVersion, Directives, ForeignKeys, Migration, Release, Script, Undo, Version};
 pub use review::{Reviewed, ReviewedUndo, UndoQuality, review};

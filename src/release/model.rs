@@ -1,5 +1,6 @@
 //! What a release is made of.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -92,9 +93,20 @@ impl Script {
     /// A script as it was read from `file`, brought into its normal form; it has no directives yet.
     #[must_use]
     pub fn new(file: String, raw: &str) -> Self {
-        let text = raw.strip_prefix('\u{feff}').unwrap_or(raw).replace("\r\n", "\n");
-        Self { file, digest: Digest::of(text.as_bytes()), text, directives: Directives::default() }
+        Self::of_normal(file, normal(raw).into_owned(), Directives::default())
     }
+
+    /// A script whose text is in its normal form already.
+    pub(super) fn of_normal(file: String, text: String, directives: Directives) -> Self {
+        Self { file, digest: Digest::of(text.as_bytes()), text, directives }
+    }
+}
+
+/// A text without what editors and systems put into it: a byte order mark, CRLF line endings. Not idempotent (`\r\r\n`): done once,
+/// when a file is read.
+pub(super) fn normal(raw: &str) -> Cow<'_, str> {
+    let text = raw.strip_prefix('\u{feff}').unwrap_or(raw);
+    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
 }
 
 /// What a script asks of whoever runs it, in `-- windlass:` lines at its head.

@@ -188,6 +188,18 @@ impl DeploySummary {
     }
 }
 
+/// Whether tenants that stand so wait for a human, and none of them moves in a deploy that goes this way.
+pub fn stands_still(statuses: impl Iterator<Item = TenantStatus>, direction: Direction) -> bool {
+    let mut stuck = false;
+    for status in statuses {
+        stuck |= status == TenantStatus::Stuck;
+        if status.is_claimable(direction) {
+            return false;
+        }
+    }
+    stuck
+}
+
 /// How many tenants stand where, by status, stage and wave.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Census {
@@ -207,6 +219,13 @@ impl Census {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.groups.values().sum()
+    }
+
+    /// Whether nothing of a deploy that goes this way moves any more until a human decides. One that has failures and has not turned
+    /// moves: whoever drives it is about to decide.
+    #[must_use]
+    pub fn waits_for_human(&self, direction: Direction) -> bool {
+        direction == Direction::Unwind && stands_still(self.groups.keys().map(|(status, ..)| *status), direction)
     }
 
     /// Tenants of a status whose next step lies at or before this stage and wave.

@@ -5,6 +5,7 @@
 
 mod append;
 mod create;
+mod desk;
 mod fault;
 mod lease;
 mod open;

@@ -22,7 +22,10 @@ const FIRST_FORMAT: u32 = 1;
 /// What raises a log, in order: the format that each step starts from, and its text. A log that is made goes through all of them, an older
 /// one through those from its own format on, so that both come to the same tables. A format may have several; the last text of each sets
 /// `meta.format` to the next.
-const STEPS: &[(u32, &str)] = &[(1, include_str!("../../../migrations/sqlite/0002_pause.sql"))];
+const STEPS: &[(u32, &str)] = &[
+    (1, include_str!("../../../migrations/sqlite/0002_desk.sql")),
+    (1, include_str!("../../../migrations/sqlite/0003_format_2.sql")),
+];
 
 /// `WNDL`, in the header of every log: what `file` and SQLite's own tools tell such a file by.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"WNDL");
@@ -195,7 +198,7 @@ async fn create(site: &Site, connection: &mut SqliteConnection, clock: &dyn Cloc
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    climb(connection, FIRST_FORMAT).await.map_err(failed)?;
+    climb(site, connection, FIRST_FORMAT).await?;
     sqlx::raw_sql("COMMIT").execute(connection).await.map_err(failed)?;
     Ok((id, FORMAT))
 }
@@ -214,23 +217,22 @@ async fn raise(site: &Site, connection: &mut SqliteConnection, format: u32) -> R
     if format == FORMAT {
         return Ok(());
     }
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
-    let now = identify(site, connection).await?.map_or(FORMAT, |(_, now)| now);
-    let end = match climb(connection, now).await {
-        Ok(()) => "COMMIT",
-        // A file that is read only is not refused before the first write.
-        Err(error) if fault::is_read_only(&error) => "ROLLBACK",
-        // The connection goes with its transaction.
+    match sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await {
+        Ok(_) => {}
+        Err(error) if fault::is_read_only(&error) => return Ok(()),
         Err(error) => return Err(failed(error)),
-    };
-    sqlx::raw_sql(end).execute(connection).await.map_err(failed)?;
+    }
+    if let Some((_, now)) = identify(site, connection).await? {
+        climb(site, connection, now).await?;
+    }
+    sqlx::raw_sql("COMMIT").execute(connection).await.map_err(failed)?;
     Ok(())
 }
 
 /// The steps from a format on.
-async fn climb(connection: &mut SqliteConnection, from: u32) -> Result<(), sqlx::Error> {
+async fn climb(site: &Site, connection: &mut SqliteConnection, from: u32) -> Result<(), LogError> {
     for (_, text) in STEPS.iter().filter(|(of, _)| *of >= from) {
-        sqlx::raw_sql(*text).execute(&mut *connection).await?;
+        sqlx::raw_sql(*text).execute(&mut *connection).await.map_err(|error| site.sql(&error))?;
     }
     Ok(())
 }

@@ -29,9 +29,9 @@ use crate::saga::summary::Census;
 /// Dropping it lets the writer finish what it has been given. What was not yet acknowledged then is in the log or not, whole.
 pub struct SqliteLog {
     id: LogId,
-    site: Site,
+    pub(super) site: Site,
     clock: Arc<dyn Clock>,
-    readers: SqlitePool,
+    pub(super) readers: SqlitePool,
     writer: mpsc::Sender<Command>,
     commits: Arc<AtomicU64>,
 }
@@ -82,8 +82,13 @@ impl SqliteLog {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// What time it is, for the log.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Hands a command to the writer and waits for its answer.
-    async fn ask<T, E: From<LogError>>(&self, command: impl FnOnce(Reply<T, E>) -> Command) -> Result<T, E> {
+    pub(super) async fn ask<T, E: From<LogError>>(&self, command: impl FnOnce(Reply<T, E>) -> Command) -> Result<T, E> {
         let stopped = || E::from(self.site.unavailable("its writer has stopped"));
         let (reply, answer) = oneshot::channel();
         self.writer.send(command(reply)).await.map_err(|_| stopped())?;
@@ -103,6 +108,8 @@ macro_rules! question {
         answer
     }};
 }
+
+pub(super) use question;
 
 #[async_trait]
 impl Log for SqliteLog {

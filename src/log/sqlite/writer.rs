@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,7 +17,7 @@ use super::lease::Holder;
 use super::{append, create, lease};
 use crate::base::crash::{self, Point};
 use crate::base::limits::GROUP_COMMIT_APPENDS_MAX;
-use crate::base::{Clock, DeployId, Epoch, Seq, TenantId, WorkerId};
+use crate::base::{Clock, DeployId, Epoch, Seq, TenantId, Timestamp, WorkerId};
 use crate::log::{Append, AppendError, Claim, Claims, CreateError, LogError, NewDeploy};
 use crate::saga::event::StreamId;
 
@@ -54,6 +55,72 @@ pub(super) enum Command {
         worker: WorkerId,
         reply: Reply<u64>,
     },
+    /// Something on the desk.
+    Desk(Box<dyn DeskWork>),
+}
+
+/// What is done to the desk's tables, with the answer that it gives.
+///
+/// As everything that shares a transaction, it answers with an error of its own only before its first write.
+pub(super) trait DeskWork: Send {
+    /// Does it; the error abandons the whole group.
+    fn apply<'a>(
+        self: Box<Self>,
+        connection: &'a mut SqliteConnection,
+        site: &'a Site,
+        now: Timestamp,
+        answers: &'a mut Answers,
+    ) -> BoxFuture<'a, Result<(), LogError>>;
+
+    /// Answers with an error, without having been done.
+    fn fail(self: Box<Self>, error: &LogError);
+}
+
+/// Work on the desk as a function with the place where its answer goes.
+pub(super) struct Work<F, T, E> {
+    pub(super) work: F,
+    pub(super) reply: Reply<T, E>,
+}
+
+impl<F, T, E> DeskWork for Work<F, T, E>
+where
+    F: for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> BoxFuture<'c, Result<Result<T, E>, Fault>>
+        + Send
+        + 'static,
+    T: Send + 'static,
+    E: From<LogError> + Send + 'static,
+{
+    fn apply<'a>(
+        self: Box<Self>,
+        connection: &'a mut SqliteConnection,
+        site: &'a Site,
+        now: Timestamp,
+        answers: &'a mut Answers,
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        let Work { work, reply } = *self;
+        Box::pin(async move {
+            match work(connection, now).await {
+                Ok(answer) => {
+                    answers.add(reply, answer);
+                    Ok(())
+                }
+                Err(Fault::Log(error)) => {
+                    answers.add(reply, Err(error.into()));
+                    Ok(())
+                }
+                Err(Fault::Sql(error)) => {
+                    let error = site.sql(&error);
+                    answers.add(reply, Err(error.clone().into()));
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn fail(self: Box<Self>, error: &LogError) {
+        // Who no longer listens reads the log.
+        let _ = self.reply.send(Err(error.clone().into()));
+    }
 }
 
 /// An answer that waits for the commit.
@@ -80,7 +147,7 @@ impl<T: Send, E: From<LogError> + Send> Answer for Pending<T, E> {
 
 /// The answers of a group. All of them go out, or the group's error to all of them.
 #[derive(Default)]
-struct Answers(Vec<Box<dyn Answer>>);
+pub(super) struct Answers(Vec<Box<dyn Answer>>);
 
 impl Answers {
     fn add<T, E>(&mut self, reply: Reply<T, E>, answer: Result<T, E>)
@@ -234,6 +301,7 @@ impl Writer {
                 let ended = lease::expel(connection, deploy, &worker).await;
                 answers.add_or_abandon(site, reply, ended)
             }
+            Command::Desk(work) => work.apply(connection, site, now, answers).await,
         }
     }
 }
@@ -262,6 +330,7 @@ impl Command {
             Command::Heartbeat { reply, .. } => drop(reply.send(Err(error.clone()))),
             Command::Release { reply, .. } => drop(reply.send(Err(error.clone()))),
             Command::Expel { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Command::Desk(work) => work.fail(error),
         }
     }
 }

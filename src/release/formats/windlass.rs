@@ -39,27 +39,27 @@ impl<'a> Name<'a> {
 struct Side<'a> {
     name: Name<'a>,
     file: &'a str,
-    text: &'a str,
+    text: String,
 }
 
-/// Makes a release of the files of a folder: their names, and their texts as they were read.
+/// Makes a release of the files of a folder: their names, and their texts in normal form.
 ///
 /// # Errors
 /// When a name is in another form, two files claim one place, an undo has no migration, or a directive is not understood.
 pub(in crate::release) fn read(
     name: Option<String>,
-    files: &BTreeMap<String, String>,
+    mut files: BTreeMap<String, String>,
 ) -> Result<Release, ReleaseError> {
     let mut ups: BTreeMap<Version, Side<'_>> = BTreeMap::new();
     let mut downs: BTreeMap<Version, Side<'_>> = BTreeMap::new();
-    for (file, text) in files {
+    for (file, text) in &mut files {
         let parsed = Name::parse(file).and_then(|name| Some((name.digits.parse::<Version>().ok()?, name)));
         let (version, name) = parsed.ok_or_else(|| ReleaseError::BadName { file: file.clone() })?;
         let side = match name.direction {
             Direction::Up => &mut ups,
             Direction::Down => &mut downs,
         };
-        if let Some(first) = side.insert(version.clone(), Side { name, file, text }) {
+        if let Some(first) = side.insert(version.clone(), Side { name, file, text: std::mem::take(text) }) {
             return Err(both(version, first.file, file));
         }
     }
@@ -72,7 +72,7 @@ pub(in crate::release) fn read(
         {
             return Err(both(version, up.file, other.file));
         }
-        migrations.push(migration(&up, down.as_ref())?);
+        migrations.push(migration(up, down)?);
     }
     if let Some((_, Side { name, file, .. })) = downs.pop_first() {
         let wanted = format!("{}_{}.up.sql", name.digits, name.title);
@@ -85,33 +85,33 @@ fn both(version: Version, first: &str, second: &str) -> ReleaseError {
     ReleaseError::DuplicateVersion { version, first: first.to_owned(), second: second.to_owned() }
 }
 
-fn migration(up: &Side<'_>, down: Option<&Side<'_>>) -> Result<Migration, ReleaseError> {
-    let (script, irreversible) = read_script(up)?;
+fn migration(up: Side<'_>, down: Option<Side<'_>>) -> Result<Migration, ReleaseError> {
+    let Side { name, file, text } = up;
+    let (script, irreversible) = read_script(file, text)?;
     let undo = match (down, irreversible) {
         (None, None) => Undo::Missing,
         (None, Some(_)) => Undo::Irreversible,
-        (Some(down), None) => match read_script(down)? {
+        (Some(down), None) => match read_script(down.file, down.text)? {
             (script, None) => Undo::Written(script),
             (_, Some(line)) => {
-                return Err(misplaced(down, line, "belongs into the file that it speaks of, the up file"));
+                return Err(misplaced(down.file, line, "belongs into the file that it speaks of, the up file"));
             }
         },
-        (Some(down), Some(line)) => return Err(misplaced(up, line, &format!("contradicts {}", down.file))),
+        (Some(down), Some(line)) => return Err(misplaced(file, line, &format!("contradicts {}", down.file))),
     };
-    Migration::new(up.name.digits, up.name.title.to_owned(), script, undo)
-        .map_err(|_| ReleaseError::BadName { file: up.file.to_owned() })
+    Migration::new(name.digits, name.title.to_owned(), script, undo)
+        .map_err(|_| ReleaseError::BadName { file: file.to_owned() })
 }
 
 /// The script in this file, and the line that says it is irreversible.
-fn read_script(side: &Side<'_>) -> Result<(Script, Option<u32>), ReleaseError> {
-    let script = Script::new(side.file.to_owned(), side.text);
-    let head = directive::read(&script.file, &script.text)?;
-    Ok((Script { directives: head.directives, ..script }, head.irreversible_at))
+fn read_script(file: &str, text: String) -> Result<(Script, Option<u32>), ReleaseError> {
+    let head = directive::read(file, &text)?;
+    Ok((Script::of_normal(file.to_owned(), text, head.directives), head.irreversible_at))
 }
 
-fn misplaced(side: &Side<'_>, line: u32, reason: &str) -> ReleaseError {
+fn misplaced(file: &str, line: u32, reason: &str) -> ReleaseError {
     ReleaseError::BadDirective {
-        file: side.file.to_owned(),
+        file: file.to_owned(),
         line,
         directive: "-- windlass: irreversible".to_owned(),
         reason: reason.to_owned(),
@@ -122,11 +122,14 @@ fn misplaced(side: &Side<'_>, line: u32, reason: &str) -> ReleaseError {
 mod tests {
     use super::*;
     use crate::base::{Code, Coded};
-    use crate::release::ForeignKeys;
+    use crate::release::{Files, ForeignKeys};
 
     fn release(files: &[(&str, &str)]) -> Result<Release, ReleaseError> {
-        let files = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
-        read(None, &files)
+        let mut gathered = Files::new("here");
+        for (file, text) in files {
+            gathered.add(file, text.as_bytes().to_owned())?;
+        }
+        gathered.into_release(None)
     }
 
     #[test]

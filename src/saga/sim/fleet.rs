@@ -56,13 +56,7 @@ impl<'p> Fleet<'p> {
 
     /// Somebody turns it.
     pub fn turn(&mut self) {
-        self.take(&set(Direction::Unwind));
-    }
-
-    fn take(&mut self, event: &DeployEvent) {
-        if let Err(error) = self.deploy.apply(event) {
-            panic!("{error}");
-        }
+        self.deploy.apply(&set(Direction::Unwind)).unwrap();
     }
 
     pub fn is_paused(&self) -> bool {
@@ -76,12 +70,12 @@ impl<'p> Fleet<'p> {
 
     /// Somebody pauses it.
     pub fn pause(&mut self) {
-        self.take(&paused());
+        self.deploy.apply(&paused()).unwrap();
     }
 
     /// Somebody lets it go on.
     pub fn resume(&mut self) {
-        self.take(&resumed());
+        self.deploy.apply(&resumed()).unwrap();
     }
 
     /// Whether every step that belongs before this stage and wave has succeeded.
@@ -123,7 +117,7 @@ impl<'p> Fleet<'p> {
                 if let DeployEvent::WaveOpened { stage, wave } = *event {
                     assert!(self.is_done_before((stage, wave)), "a wave opened before the one before it was done");
                 }
-                self.take(&event);
+                self.deploy.apply(&event).unwrap();
             }
             Decision::Unwind => {
                 let troubled = |tenant: &Tenant<'_>| {

@@ -1,0 +1,265 @@
+//! Requests and the deliveries that brought them.
+//!
+//! Everything is decided inside of one write transaction, and there is one of those at a time: two deliveries that come at the same
+//! instant find each other.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{Done, damaged, parsed, text};
+use crate::base::limits::REQUESTS_QUEUED_MAX;
+use crate::base::{DeployId, Timestamp};
+use crate::log::sqlite::fault::Fault;
+use crate::log::sqlite::rows::{deploy_id, int, unsigned};
+use crate::log::{
+    Asked, Blob, Delivery, LogError, NewRequest, Request, RequestState, Settled, TakeError, TakenIn, What, WhenBusy,
+    identity, rules,
+};
+
+macro_rules! columns {
+    () => {
+        "key, id, fleet, body, received_at, state, settled, settled_at"
+    };
+}
+
+fn row(row: &SqliteRow) -> Result<Request, Fault> {
+    let body: &str = row.try_get("body")?;
+    let state: &str = row.try_get("state")?;
+    let settled: Option<&str> = row.try_get("settled")?;
+    Ok(Request {
+        key: row.try_get("key")?,
+        id: deploy_id(row, "id")?,
+        fleet: row.try_get("fleet")?,
+        asked: parsed("requests.body", body)?,
+        received_at: Timestamp(row.try_get("received_at")?),
+        state: RequestState::parse(state).ok_or_else(|| damaged("requests.state", state))?,
+        settled: settled.map(|text| parsed("requests.settled", text)).transpose()?,
+        settled_at: row.try_get::<Option<i64>, _>("settled_at")?.map(Timestamp),
+    })
+}
+
+pub(super) async fn take_in(
+    connection: &mut SqliteConnection,
+    new: NewRequest,
+    now: Timestamp,
+) -> Done<TakenIn, TakeError> {
+    if let Some(delivery) = &new.delivery
+        && let Some((content, request)) = delivered(connection, delivery).await?
+    {
+        let other = delivery.content.is_some_and(|ours| content.as_deref() != Some(ours.as_bytes().as_slice()));
+        return Ok(match other {
+            true => Err(TakeError::Reused { id: delivery.id.clone(), deploy: request }),
+            false => Ok(TakenIn::Replay(request)),
+        });
+    }
+    let identity = identity(&new.fleet, &new.asked.what);
+    if let Some(same) = alike(connection, &new.fleet, identity.as_bytes(), None).await? {
+        note_delivery(connection, new.delivery.as_ref(), same, now).await?;
+        return Ok(Ok(TakenIn::Same(same)));
+    }
+    let waiting: u64 = waiting(connection, &new.fleet).await?;
+    if waiting >= REQUESTS_QUEUED_MAX {
+        return Ok(Err(TakeError::QueueFull { fleet: new.fleet, waiting }));
+    }
+    if new.when_busy == WhenBusy::Refuse
+        && let Some(deploy) = in_the_way(connection, &new.fleet).await?
+    {
+        return Ok(Err(TakeError::Busy { fleet: new.fleet, deploy }));
+    }
+    if let Some(release) = &new.release {
+        keep_blob(connection, release).await?;
+    }
+    sqlx::query("INSERT INTO requests (id, fleet, identity, body, received_at) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .bind(new.id.to_string())
+        .bind(&new.fleet)
+        .bind(identity.as_bytes().as_slice())
+        .bind(text(&new.asked)?)
+        .bind(now.0)
+        .execute(&mut *connection)
+        .await?;
+    note_delivery(connection, new.delivery.as_ref(), new.id, now).await?;
+    for target in &new.reports {
+        super::reports::open(connection, new.id, target, now).await?;
+    }
+    Ok(Ok(TakenIn::New(new.id)))
+}
+
+/// What a delivery became when it came before: what was sent, and the request.
+async fn delivered(
+    connection: &mut SqliteConnection,
+    delivery: &Delivery,
+) -> Result<Option<(Option<Vec<u8>>, DeployId)>, Fault> {
+    let found = sqlx::query("SELECT content, request FROM deliveries WHERE source = ?1 AND delivery = ?2")
+        .bind(&delivery.source)
+        .bind(&delivery.id)
+        .fetch_optional(connection)
+        .await?;
+    found.map(|row| Ok((row.try_get("content")?, deploy_id(&row, "request")?))).transpose()
+}
+
+async fn note_delivery(
+    connection: &mut SqliteConnection,
+    delivery: Option<&Delivery>,
+    request: DeployId,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let Some(delivery) = delivery else { return Ok(()) };
+    sqlx::query("INSERT INTO deliveries (source, delivery, content, request, received_at) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .bind(&delivery.source)
+        .bind(&delivery.id)
+        .bind(delivery.content.as_ref().map(|content| content.as_bytes().as_slice()))
+        .bind(request.to_string())
+        .bind(now.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The newest request that asks for the same, as long as it still counts: it waits, its deploy is under way, or its deploy has completed
+/// and is the fleet's newest, so that the fleet is on what is asked for. One that was refused, or that ended any other way, may be asked
+/// for again: the cause may have been mended.
+async fn alike(
+    connection: &mut SqliteConnection,
+    fleet: &str,
+    identity: &[u8],
+    before: Option<i64>,
+) -> Result<Option<DeployId>, Fault> {
+    let found = sqlx::query(
+        "SELECT r.id, r.state, d.key IS NOT NULL AS made, d.outcome, \
+             d.key = (SELECT max(key) FROM deploys WHERE fleet = ?2) AS newest \
+         FROM requests AS r LEFT JOIN deploys AS d ON d.id = r.id \
+         WHERE r.identity = ?1 AND (?3 IS NULL OR r.key < ?3) AND r.state IN ('queued', 'created') \
+         ORDER BY r.key DESC LIMIT 1",
+    )
+    .bind(identity)
+    .bind(fleet)
+    .bind(before)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = found else { return Ok(None) };
+    let (made, outcome): (bool, Option<String>) = (row.try_get("made")?, row.try_get("outcome")?);
+    let newest: bool = row.try_get::<Option<bool>, _>("newest")?.unwrap_or_default();
+    let counts = match (made, outcome.as_deref()) {
+        (false, _) => row.try_get::<&str, _>("state")? == "queued",
+        (true, None) => true,
+        (true, Some(outcome)) => newest && outcome == "completed",
+    };
+    counts.then(|| deploy_id(&row, "id")).transpose()
+}
+
+async fn waiting(connection: &mut SqliteConnection, fleet: &str) -> Result<u64, Fault> {
+    let found = sqlx::query("SELECT count(*) AS waiting FROM requests WHERE fleet = ?1 AND state = 'queued'")
+        .bind(fleet)
+        .fetch_one(connection)
+        .await?;
+    unsigned(&found, "waiting")
+}
+
+/// The deploy of the fleet that is under way, or that waits.
+async fn in_the_way(connection: &mut SqliteConnection, fleet: &str) -> Result<Option<DeployId>, Fault> {
+    let found = sqlx::query(
+        "SELECT id FROM (SELECT id, 0 AS later, key FROM deploys WHERE fleet = ?1 AND outcome IS NULL \
+             UNION ALL SELECT id, 1, key FROM requests WHERE fleet = ?1 AND state = 'queued') ORDER BY later, key LIMIT 1",
+    )
+    .bind(fleet)
+    .fetch_optional(connection)
+    .await?;
+    found.map(|row| deploy_id(&row, "id")).transpose()
+}
+
+pub(super) async fn request(connection: &mut SqliteConnection, id: DeployId) -> Result<Option<Request>, Fault> {
+    let found = sqlx::query(concat!("SELECT ", columns!(), " FROM requests WHERE id = ?1"))
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    found.as_ref().map(row).transpose()
+}
+
+pub(super) async fn requests(
+    connection: &mut SqliteConnection,
+    fleet: Option<&str>,
+    state: Option<RequestState>,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<Vec<Request>, Fault> {
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM requests WHERE (?1 IS NULL OR fleet = ?1) AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR key < ?3) \
+          ORDER BY key DESC LIMIT ?4"
+    ))
+    .bind(fleet)
+    .bind(state.map(RequestState::as_str))
+    .bind(before)
+    .bind(int(limit))
+    .fetch_all(connection)
+    .await?;
+    found.iter().map(row).collect()
+}
+
+pub(super) async fn next_queued(connection: &mut SqliteConnection, fleet: &str) -> Result<Option<Request>, Fault> {
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM requests WHERE fleet = ?1 AND state = 'queued' ORDER BY key LIMIT 1"
+    ))
+    .bind(fleet)
+    .fetch_optional(connection)
+    .await?;
+    found.as_ref().map(row).transpose()
+}
+
+pub(super) async fn found(
+    connection: &mut SqliteConnection,
+    id: DeployId,
+    release: Blob,
+    now: Timestamp,
+) -> Done<Option<DeployId>> {
+    let Some(known) = request(connection, id).await? else {
+        return Ok(Err(LogError::DeployUnknown { text: id.to_string() }));
+    };
+    let What::Deploy { revision, environment, selection, .. } = known.asked.what else {
+        return Ok(Err(rules::refused(&format!("request {id}"), "a rollback has no release of its own")));
+    };
+    let what = What::Deploy { revision, release: Some(release.digest), environment, selection };
+    let identity = identity(&known.fleet, &what);
+    if let Some(same) = alike(connection, &known.fleet, identity.as_bytes(), Some(known.key)).await? {
+        settle(connection, id, &Settled::Same { deploy: same }, now).await?;
+        return Ok(Ok(Some(same)));
+    }
+    keep_blob(connection, &release).await?;
+    sqlx::query("UPDATE requests SET body = ?2, identity = ?3 WHERE id = ?1")
+        .bind(id.to_string())
+        .bind(text(&Asked { what, ..known.asked })?)
+        .bind(identity.as_bytes().as_slice())
+        .execute(connection)
+        .await?;
+    Ok(Ok(None))
+}
+
+/// Keeps bytes under their digest.
+pub(super) async fn keep_blob(connection: &mut SqliteConnection, blob: &Blob) -> Result<(), Fault> {
+    sqlx::query("INSERT INTO blobs (digest, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+        .bind(blob.digest.as_bytes().as_slice())
+        .bind(&blob.bytes)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    id: DeployId,
+    how: &Settled,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let done =
+        sqlx::query("UPDATE requests SET state = ?2, settled = ?3, settled_at = ?4 WHERE id = ?1 AND state = 'queued'")
+            .bind(id.to_string())
+            .bind(how.state().as_str())
+            .bind(text(how)?)
+            .bind(now.0)
+            .execute(connection)
+            .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,121 @@
+//! What all parts of a server share.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::access::Keys;
+use super::live::Pulses;
+use super::source::Sources;
+use crate::base::{Code, Coded, Timestamp, WorkerId};
+use crate::config::Serve;
+use crate::engine::{RealGateway, Stop};
+use crate::log::{Desk, Log};
+use crate::project::Project;
+
+/// One fleet that is served.
+pub struct Fleet {
+    /// Its project.
+    pub project: Project,
+    /// The way to its tenants. One for the life of the server, so that the budgets of their servers hold over all its deploys.
+    pub gateway: Arc<RealGateway>,
+    /// Where its releases come from.
+    pub sources: Sources,
+    /// Rung when there may be something to do.
+    pub wake: Notify,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What keeps a fleet's deploys from moving, though nothing is wrong with them.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Trouble {
+    /// The page to look it up under.
+    pub code: Code,
+    /// In words.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Fleet {
+    /// A fleet of which nothing is known to be wrong.
+    #[must_use]
+    pub fn new(project: Project, sources: Sources) -> Self {
+        let gateway = project.gateway();
+        Self { project, gateway, sources, wake: Notify::new(), trouble: Mutex::default() }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.project.config.name
+    }
+
+    /// What keeps its deploys from moving.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes down what keeps its deploys from moving, or that nothing does any more.
+    pub(super) fn note(&self, error: Option<&dyn Coded>, now: Timestamp) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = trouble.as_ref().map_or(now, |before| before.since);
+        *trouble = error.map(|error| Trouble { code: error.code(), message: error.to_string(), since });
+    }
+}
+
+/// A server.
+pub struct App {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// What is kept beside the events in the same log.
+    pub desk: Arc<dyn Desk>,
+    /// The fleets by name.
+    pub fleets: BTreeMap<String, Arc<Fleet>>,
+    /// The fleet that is meant where none is named: that of the server's own project.
+    pub home: String,
+    /// What `[serve]` says.
+    pub settings: Serve,
+    /// What it came to listen on.
+    pub bound: SocketAddr,
+    /// Who writes to the log.
+    pub worker: WorkerId,
+    /// Whether and how the server is to end.
+    pub stop: watch::Receiver<Stop>,
+    /// Who may come in.
+    pub keys: Keys,
+    /// Who is told of new events.
+    pub pulses: Pulses,
+    /// Since when it serves.
+    pub started_at: Timestamp,
+}
+
+impl App {
+    /// The fleet of this name; the server's own where none is named.
+    #[must_use]
+    pub fn fleet(&self, name: Option<&str>) -> Option<&Arc<Fleet>> {
+        self.fleets.get(name.unwrap_or(&self.home))
+    }
+
+    /// Whether the server is about to end.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        *self.stop.borrow() != Stop::Run
+    }
+
+    /// How others reach it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.settings.public_url(self.bound)
+    }
+
+    /// Something may be to do at a fleet.
+    pub fn wake(&self, fleet: &str) {
+        if let Some(fleet) = self.fleets.get(fleet) {
+            fleet.wake.notify_one();
+        }
+    }
+}

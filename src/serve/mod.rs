@@ -1,0 +1,23 @@
+//! The server: webhooks, an API, live events, a page, and the deploys of its fleets kept going.
+//!
+//! One process is enough: what it is asked for and what it does lies in the log, so that whatever process comes after it goes on.
+//! [`start`] binds and takes over; [`Server::run`] serves until it is told to stop.
+
+mod access;
+mod api;
+mod app;
+mod extract;
+mod health;
+mod intake;
+mod keeper;
+mod live;
+mod problem;
+mod router;
+mod server;
+mod source;
+mod start;
+mod take;
+
+pub use access::{Need, ROUTES, Secret, need};
+pub use problem::{Named, Problem, ProblemBody};
+pub use start::{ServeError, Server, start};

@@ -1,0 +1,84 @@
+//! The routes, and what stands around all of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{HeaderName, HeaderValue};
+
+use super::access::guard;
+use super::app::App;
+use super::problem::Problem;
+use super::{api, health};
+use crate::base::Code;
+use crate::base::limits::{PUSH_TIMEOUT, REQUEST_TIMEOUT};
+
+/// What every answer carries. Nothing from elsewhere is loaded, nothing is put into frames, nothing is guessed, and no cache keeps what
+/// only one token may see.
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (http::header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (http::header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        http::header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// All routes.
+pub(super) fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .merge(api::routes())
+        .route_layer(from_fn_with_state(Arc::clone(app), guard))
+        .route_layer(from_fn(in_time))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(Arc::clone(app), dressed))
+        .with_state(Arc::clone(app))
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(Code::NoSuchThing, "there is nothing at this address")
+}
+
+async fn no_such_method() -> Problem {
+    let problem =
+        Problem::new(Code::NoSuchThing, "there is something at this address, and this cannot be done with it");
+    problem.with_status(http::StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// How long a route may take until its answer begins. Live events begin at once, and then take as long as they take.
+fn limit(path: &str) -> Duration {
+    if path == "/v1/releases/{digest}" { PUSH_TIMEOUT } else { REQUEST_TIMEOUT }
+}
+
+async fn in_time(matched: MatchedPath, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit(matched.as_str()), next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let detail = "the request was not done in time; what it asked for may have been taken in: ask again with the same delivery \
+                          or Idempotency-Key";
+            Problem::new(Code::TooSlow, detail).into_response()
+        }
+    }
+}
+
+/// Puts the headers of every answer on.
+async fn dressed(State(_app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut answer = next.run(request).await;
+    let headers = answer.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(value);
+    }
+    answer
+}

@@ -1,0 +1,100 @@
+//! Listens, answers, and ends in good order.
+//!
+//! What a client can cost is limited where it costs: connections are counted, the head of a request and the agreement on TLS have a time
+//! limit each, and so has the request as a whole. Nothing is read of a body before the route has said how much it takes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use super::access::Client;
+use crate::base::limits::{CONNECTIONS_MAX, HEAD_TIMEOUT, REQUEST_TIMEOUT};
+use crate::engine::Stop;
+
+/// HTTP/2 streams of one connection.
+const STREAMS_MAX: u32 = 100;
+
+/// Bytes of the heads of one request, all together.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Pause after the system would not give a connection: for want of file descriptors, mostly, which come back when others end.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Serves until the server is to stop; then lets what is being answered be answered.
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut stop: watch::Receiver<Stop>,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        // More than there is room for wait in the system's own queue, and beyond that are refused by it.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => break,
+        };
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let _permit = permit;
+            // Small answers are not to wait for more to go with them.
+            let _ = stream.set_nodelay(true);
+            match tls {
+                None => connection(stream, client, router, watcher).await,
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+                        connection(stream, client, router, watcher).await;
+                    }
+                }
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(REQUEST_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections that would not end are cut");
+    }
+}
+
+async fn connection<S>(stream: S, client: SocketAddr, router: Router, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router.map_request(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(Client(client));
+        request.map(axum::body::Body::new)
+    }));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        // The client went away, or sent what is no HTTP.
+        tracing::debug!(%client, %error, "a connection has ended badly");
+    }
+}

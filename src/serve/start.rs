@@ -1,0 +1,287 @@
+//! Puts a server together, and takes it apart again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::access::Keys;
+use super::app::{App, Fleet};
+use super::keeper::keep;
+use super::live::Pulses;
+use super::router::router;
+use super::server::serve;
+use super::source::{SourceError, Sources};
+use crate::base::limits::{DRAIN_TIMEOUT, KEEPER_PAUSE_MAX, SERVER_SEEN};
+use crate::base::{Code, Coded, SystemClock};
+use crate::config::FILE_NAME;
+use crate::config::serve::Tls;
+use crate::engine::{Stop, this_worker};
+use crate::log::{Desk, Log, LogError, ServerRow, SqliteLog};
+use crate::project::{Creates, Project, ProjectError};
+use crate::step::Kinds;
+
+/// The server cannot be started. Nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The project, or one of the others, cannot be worked with.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// Where releases come from cannot be right.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Another project has another log.
+    #[error("project {} has the log {theirs}, and this server has {ours}: the projects of one server share one log", path.display())]
+    OtherLog {
+        /// The project's folder or file.
+        path: PathBuf,
+        /// Its log.
+        theirs: String,
+        /// The server's.
+        ours: String,
+    },
+    /// Two projects have one name.
+    #[error("two projects are both fleet {name}")]
+    SameFleet {
+        /// The name.
+        name: String,
+    },
+    /// The address cannot be bound.
+    #[error("the address {address} cannot be listened on: {reason}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        reason: String,
+    },
+    /// A public address without tokens.
+    #[error(
+        "{address} can be reached from other machines, and the log has no token: whoever reaches it could deploy. Nothing is served"
+    )]
+    Open {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// The certificate cannot be used.
+    #[error("the certificate in {} cannot be used: {reason}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Coded for ServeError {
+    fn code(&self) -> Code {
+        match self {
+            ServeError::Project(error) => error.code(),
+            ServeError::Source(error) => error.code(),
+            ServeError::Log(error) => error.code(),
+            ServeError::OtherLog { .. } | ServeError::SameFleet { .. } => Code::ConfigInvalid,
+            ServeError::Bind { .. } | ServeError::Open { .. } | ServeError::Tls { .. } => Code::NotServed,
+        }
+    }
+
+    fn next(&self) -> Option<String> {
+        match self {
+            ServeError::Project(error) => error.next(),
+            ServeError::Source(error) => error.next(),
+            ServeError::Log(error) => error.next(),
+            ServeError::Open { .. } => Some("windlass token create --name admin --role admin".to_owned()),
+            _ => Some("mend [serve] in windlass.toml, then: windlass serve".to_owned()),
+        }
+    }
+}
+
+/// A server that is bound and has not begun to answer.
+pub struct Server {
+    app: Arc<App>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    tell: watch::Sender<Stop>,
+}
+
+/// Puts a server together: reads the projects, opens the log, binds the address.
+///
+/// # Errors
+/// [`ServeError`]; then nothing was touched but that the log was made, where there was none.
+pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) -> Result<Server, ServeError> {
+    let mut settings = project.config.serve.clone();
+    settings.listen = listen.unwrap_or(settings.listen);
+    let tls = settings.tls.as_ref().map(acceptor).transpose()?;
+    let home = project.config.name.clone();
+    let ours = project.log_path().await?;
+    let mut projects = vec![project];
+    for path in &settings.projects {
+        let file = if path.is_dir() { path.join(FILE_NAME) } else { path.clone() };
+        let other = Project::find(Some(&file), kinds.clone())?;
+        let theirs = other.log_path().await?;
+        if std::path::absolute(&theirs).ok() != std::path::absolute(&ours).ok() {
+            let shown = |path: &Path| path.display().to_string();
+            return Err(ServeError::OtherLog { path: path.clone(), theirs: shown(&theirs), ours: shown(&ours) });
+        }
+        projects.push(other);
+    }
+    let clock = Arc::new(SystemClock);
+    let log: Arc<SqliteLog> = projects[0].log(Creates::Yes).await?;
+    let desk: Arc<dyn Desk> = Arc::clone(&log) as Arc<dyn Desk>;
+    let keys = Keys::new(Arc::clone(&desk), clock);
+    if !settings.listen.ip().is_loopback() && !keys.any().await? {
+        return Err(ServeError::Open { address: settings.listen });
+    }
+    let mut fleets = BTreeMap::new();
+    for project in projects {
+        let name = project.config.name.clone();
+        let sources = Sources::of(&project.config.serve.release)?;
+        sources.clean().await;
+        if fleets.insert(name.clone(), Arc::new(Fleet::new(project, sources))).is_some() {
+            return Err(ServeError::SameFleet { name });
+        }
+    }
+    let bind = |error: std::io::Error| ServeError::Bind { address: settings.listen, reason: error.to_string() };
+    let listener = TcpListener::bind(settings.listen).await.map_err(bind)?;
+    let bound = listener.local_addr().map_err(bind)?;
+    let (tell, stop) = watch::channel(Stop::Run);
+    let log: Arc<dyn Log> = log;
+    let started_at = log.clock().now();
+    let app = App {
+        log,
+        desk,
+        fleets,
+        home,
+        settings,
+        bound,
+        worker: this_worker(),
+        stop,
+        keys,
+        pulses: Pulses::default(),
+        started_at,
+    };
+    Ok(Server { app: Arc::new(app), listener, tls, tell })
+}
+
+/// The certificate, for a listener.
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
+    let bad = |path: &Path, reason: String| ServeError::Tls { path: path.to_owned(), reason };
+    let chain = CertificateDer::pem_file_iter(&tls.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(&tls.cert, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| bad(&tls.key, error.to_string()))?;
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(&tls.cert, error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| bad(&tls.cert, error.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+impl Server {
+    /// How others reach it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.app.url()
+    }
+
+    /// What it came to listen on.
+    #[must_use]
+    pub fn bound(&self) -> SocketAddr {
+        self.app.bound
+    }
+
+    /// Tells it to end: drain, or at once.
+    #[must_use]
+    pub fn stopper(&self) -> watch::Sender<Stop> {
+        self.tell.clone()
+    }
+
+    /// Whether nobody needs a token.
+    ///
+    /// # Errors
+    /// When the log fails.
+    pub async fn is_open(&self) -> Result<bool, LogError> {
+        Ok(!self.app.keys.any().await?)
+    }
+
+    /// The names of the fleets.
+    pub fn fleets(&self) -> impl Iterator<Item = &str> {
+        self.app.fleets.keys().map(String::as_str)
+    }
+
+    /// Serves until it is told to stop. Then it takes no more connections, starts nothing, lets running steps end for
+    /// [`DRAIN_TIMEOUT`], and gives back what it holds: any other process can go on from there at once.
+    pub async fn run(self) {
+        let Server { app, listener, tls, tell } = self;
+        let mut keepers = JoinSet::new();
+        for fleet in app.fleets.values() {
+            keepers.spawn(kept(Arc::clone(&app), Arc::clone(fleet)));
+        }
+        let heart = tokio::spawn(heartbeat(Arc::clone(&app)));
+        let answering = serve(listener, tls, router(&app), app.stop.clone());
+        let limit = drain_limit(app.stop.clone(), tell);
+        tokio::join!(answering, limit, async { while keepers.join_next().await.is_some() {} });
+        heart.abort();
+        if let Err(error) = app.desk.server_gone(&app.worker).await {
+            tracing::warn!(%error, "the log could not be told that this server has ended");
+        }
+    }
+}
+
+/// After a while a drain becomes an end at once.
+async fn drain_limit(mut stop: watch::Receiver<Stop>, tell: watch::Sender<Stop>) {
+    if stop.wait_for(|stop| *stop != Stop::Run).await.is_err() {
+        return;
+    }
+    let now = stop.wait_for(|stop| *stop == Stop::Now);
+    if tokio::time::timeout(DRAIN_TIMEOUT, now).await.is_err() {
+        tracing::warn!("steps that have not ended are let go of: they are looked for when the deploy is resumed");
+        let _ = tell.send(Stop::Now);
+    }
+}
+
+/// Keeps a fleet's deploys going, also after a defect of ours has ended the one who did.
+async fn kept(app: Arc<App>, fleet: Arc<Fleet>) {
+    while !app.stopping() {
+        let keeper = tokio::spawn(keep(Arc::clone(&app), Arc::clone(&fleet)));
+        match keeper.await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(fleet = fleet.name(), %error, "a defect has ended what keeps this fleet going; it begins anew");
+                tokio::time::sleep(KEEPER_PAUSE_MAX).await;
+            }
+        }
+    }
+}
+
+/// Says in the log that the server is there, so that commands on the same log can say so.
+async fn heartbeat(app: Arc<App>) {
+    loop {
+        let server = ServerRow {
+            worker: app.worker.clone(),
+            url: app.url(),
+            fleets: app.fleets.keys().cloned().collect(),
+            started_at: app.started_at,
+            seen_at: app.log.clock().now(),
+        };
+        if let Err(error) = app.desk.server_seen(server).await {
+            tracing::debug!(%error, "no sign of life this time");
+        }
+        app.keys.tidy();
+        tokio::time::sleep(SERVER_SEEN).await;
+    }
+}
