@@ -17,6 +17,7 @@ pub use code::{Code, Coded};
 pub use digest::Digest;
 pub use ids::{Attempt, DeployId, Epoch, LogId, Seq, StepId, TenantId, WorkerId};
 pub use revision::Revision;
+pub(crate) use signature::unhex;
 pub use signature::{PublicKey, Signature, SigningKey};
 pub use time::{Clock, SystemClock, Timestamp};
 pub(crate) use words::count;

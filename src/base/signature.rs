@@ -181,7 +181,7 @@ impl fmt::Display for Hex<'_> {
 }
 
 /// Bytes from lower-case hexadecimal digits: each value has one written form.
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),

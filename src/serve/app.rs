@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::access::Keys;
+use super::hook::Secrets;
 use super::live::Pulses;
 use super::source::Sources;
 use crate::base::{Code, Coded, Timestamp, WorkerId};
@@ -89,6 +90,8 @@ pub struct App {
     pub keys: Keys,
     /// Who is told of new events.
     pub pulses: Pulses,
+    /// Secrets of webhooks that were read a moment ago.
+    pub secrets: Secrets,
     /// Since when it serves.
     pub started_at: Timestamp,
 }

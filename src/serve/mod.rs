@@ -8,15 +8,18 @@ mod api;
 mod app;
 mod extract;
 mod health;
+mod hook;
 mod intake;
 mod keeper;
 mod live;
 mod problem;
+mod report;
 mod router;
 mod server;
 mod source;
 mod start;
 mod take;
+pub mod webhook;
 
 pub use access::{Need, ROUTES, Secret, need};
 pub use problem::{Named, Problem, ProblemBody};

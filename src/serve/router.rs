@@ -7,13 +7,13 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue};
 
 use super::access::guard;
 use super::app::App;
 use super::problem::Problem;
-use super::{api, health};
+use super::{api, health, hook};
 use crate::base::Code;
 use crate::base::limits::{PUSH_TIMEOUT, REQUEST_TIMEOUT};
 
@@ -38,6 +38,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/webhooks/{name}", post(hook::deliver))
         .merge(api::routes())
         .route_layer(from_fn_with_state(Arc::clone(app), guard))
         .route_layer(from_fn(in_time))

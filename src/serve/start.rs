@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::access::Keys;
 use super::app::{App, Fleet};
+use super::hook::Secrets;
 use super::keeper::keep;
 use super::live::Pulses;
 use super::router::router;
@@ -168,6 +169,7 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
         stop,
         keys,
         pulses: Pulses::default(),
+        secrets: Secrets::default(),
         started_at,
     };
     Ok(Server { app: Arc::new(app), listener, tls, tell })

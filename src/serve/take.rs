@@ -17,7 +17,7 @@ use crate::release::Release;
 /// What is asked for, and how it came.
 pub(super) struct Ask {
     pub(super) asked: Asked,
-    pub(super) delivery: Option<Delivery>,
+    pub(super) deliveries: Vec<Delivery>,
     pub(super) when_busy: WhenBusy,
     pub(super) reports: Vec<String>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Ask {
 /// # Errors
 /// Whatever is known to be wrong with it now; then nothing of it is kept.
 pub(super) async fn take(app: &App, fleet: &Arc<Fleet>, ask: Ask) -> Result<TakenIn, Problem> {
-    let Ask { mut asked, delivery, when_busy, reports } = ask;
+    let Ask { mut asked, deliveries, when_busy, reports } = ask;
     let mut bytes = None;
     if let What::Deploy { revision, release, selection, .. } = &mut asked.what {
         // Of a workflow that is not there nothing better can be said later.
@@ -52,7 +52,7 @@ pub(super) async fn take(app: &App, fleet: &Arc<Fleet>, ask: Ask) -> Result<Take
         fleet: fleet.name().to_owned(),
         asked,
         release: bytes,
-        delivery,
+        deliveries,
         when_busy,
         reports,
     };

@@ -16,6 +16,7 @@ mod full_disk;
 mod kit;
 mod log;
 mod postgres;
+mod source;
 mod storm;
 mod support;
 mod tenant;

@@ -90,8 +90,8 @@ pub struct NewRequest {
     pub asked: Asked,
     /// The bytes of the release that is asked for, where they have been found already.
     pub release: Option<Blob>,
-    /// How it came.
-    pub delivery: Option<Delivery>,
+    /// The names of the sending that brought it. If it has come under any of them before, it is what it was then.
+    pub deliveries: Vec<Delivery>,
     /// Whether it may wait.
     pub when_busy: WhenBusy,
     /// Who is to be told how it goes.

@@ -154,7 +154,8 @@ pub(super) async fn create(
     let delivery = idempotency(&headers, &principal, &what)?;
     let asked = Asked { what, trigger, actor: principal.actor() };
     let when_busy = when_busy.unwrap_or(app.settings.when_busy);
-    let taken = take(&app, fleet, Ask { asked, delivery, when_busy, reports: Vec::new() }).await?;
+    let deliveries = delivery.into_iter().collect();
+    let taken = take(&app, fleet, Ask { asked, deliveries, when_busy, reports: Vec::new() }).await?;
     Ok(accepted(&app, taken))
 }
 

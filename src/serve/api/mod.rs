@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub(super) use self::deploys::accepted;
 use super::app::App;
 
 /// The routes under `/v1`.

@@ -233,6 +233,6 @@ pub(super) async fn rollback(
     let what = What::Rollback { of: id, workflow };
     let asked = Asked { what, trigger: Trigger::Rollback { of: id }, actor: principal.actor() };
     let when_busy = when_busy.unwrap_or(app.settings.when_busy);
-    let taken = take(&app, &found.fleet, Ask { asked, delivery: None, when_busy, reports: Vec::new() }).await?;
+    let taken = take(&app, &found.fleet, Ask { asked, deliveries: Vec::new(), when_busy, reports: Vec::new() }).await?;
     Ok(accepted(&app, taken))
 }

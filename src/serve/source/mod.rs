@@ -128,7 +128,8 @@ impl Sources {
         let invalid = |key| move |reason| SourceError::Setting { key, reason };
         let folder =
             settings.folder.as_deref().map(Folder::new).transpose().map_err(invalid("serve.release.folder"))?;
-        let git = settings.git.map(Repository::new).transpose().map_err(|(key, reason)| invalid(key)(reason))?;
+        let git =
+            settings.git.as_ref().map(Repository::new).transpose().map_err(|(key, reason)| invalid(key)(reason))?;
         let fetches = Semaphore::new(GIT_AT_ONCE_MAX);
         Ok(Self(Arc::new(Inner { folder, git, pushed: settings.pushed, scratch: settings.scratch, fetches })))
     }

@@ -43,18 +43,18 @@ pub(super) async fn take_in(
     new: NewRequest,
     now: Timestamp,
 ) -> Done<TakenIn, TakeError> {
-    if let Some(delivery) = &new.delivery
-        && let Some((content, request)) = delivered(connection, delivery).await?
-    {
+    for delivery in &new.deliveries {
+        let Some((content, request)) = delivered(connection, delivery).await? else { continue };
         let other = delivery.content.is_some_and(|ours| content.as_deref() != Some(ours.as_bytes().as_slice()));
-        return Ok(match other {
-            true => Err(TakeError::Reused { id: delivery.id.clone(), deploy: request }),
-            false => Ok(TakenIn::Replay(request)),
+        return Ok(if other {
+            Err(TakeError::Reused { id: delivery.id.clone(), deploy: request })
+        } else {
+            Ok(TakenIn::Replay(request))
         });
     }
     let identity = identity(&new.fleet, &new.asked.what);
     if let Some(same) = alike(connection, &new.fleet, identity.as_bytes(), None).await? {
-        note_delivery(connection, new.delivery.as_ref(), same, now).await?;
+        note_deliveries(connection, &new.deliveries, same, now).await?;
         return Ok(Ok(TakenIn::Same(same)));
     }
     let waiting: u64 = waiting(connection, &new.fleet).await?;
@@ -77,7 +77,7 @@ pub(super) async fn take_in(
         .bind(now.0)
         .execute(&mut *connection)
         .await?;
-    note_delivery(connection, new.delivery.as_ref(), new.id, now).await?;
+    note_deliveries(connection, &new.deliveries, new.id, now).await?;
     for target in &new.reports {
         super::reports::open(connection, new.id, target, now).await?;
     }
@@ -97,21 +97,24 @@ async fn delivered(
     found.map(|row| Ok((row.try_get("content")?, deploy_id(&row, "request")?))).transpose()
 }
 
-async fn note_delivery(
+async fn note_deliveries(
     connection: &mut SqliteConnection,
-    delivery: Option<&Delivery>,
+    deliveries: &[Delivery],
     request: DeployId,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Some(delivery) = delivery else { return Ok(()) };
-    sqlx::query("INSERT INTO deliveries (source, delivery, content, request, received_at) VALUES (?1, ?2, ?3, ?4, ?5)")
+    for delivery in deliveries {
+        sqlx::query(
+            "INSERT INTO deliveries (source, delivery, content, request, received_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
         .bind(&delivery.source)
         .bind(&delivery.id)
         .bind(delivery.content.as_ref().map(|content| content.as_bytes().as_slice()))
         .bind(request.to_string())
         .bind(now.0)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    }
     Ok(())
 }
 

@@ -37,6 +37,7 @@ pub(super) struct Repository {
     /// The folder's parts, from the top.
     path: Vec<String>,
     timeout: Duration,
+    fetch_bytes_max: u64,
 }
 
 impl Repository {
@@ -44,14 +45,14 @@ impl Repository {
     ///
     /// # Errors
     /// The key, and what is wrong with its value.
-    pub(super) fn new(settings: GitSettings) -> Result<Self, (&'static str, String)> {
+    pub(super) fn new(settings: &GitSettings) -> Result<Self, (&'static str, String)> {
         let remote = Remote::parse(settings.url.expose()).map_err(|reason| ("serve.release.git.url", reason))?;
         let path = parts(&settings.path).map_err(|reason| ("serve.release.git.path", reason))?;
         if settings.timeout.is_zero() || settings.timeout > GIT_TIMEOUT_MAX {
             let reason = format!("not between nothing and {} minutes", GIT_TIMEOUT_MAX.as_secs() / 60);
             return Err(("serve.release.git.timeout", reason));
         }
-        Ok(Self { remote, path, timeout: settings.timeout })
+        Ok(Self { remote, path, timeout: settings.timeout, fetch_bytes_max: GIT_FETCH_BYTES_MAX })
     }
 
     pub(super) async fn look(&self, revision: &Revision, scratch: &Path) -> Result<Look, SourceError> {
@@ -61,8 +62,8 @@ impl Repository {
             path,
             source,
         })?;
-        let reading =
-            Reading { repository: self, revision, git: Git::new(&self.remote, &scratch, deadline, self.timeout)? };
+        let git = Git::new(&self.remote, &scratch, deadline, self.timeout, self.fetch_bytes_max)?;
+        let reading = Reading { repository: self, revision, git };
         let look = reading.look().await;
         // Many files, maybe. Where this is never come to, they are removed all the same, as the reading is dropped.
         let _ = tokio::task::spawn_blocking(move || drop(scratch)).await;
@@ -157,8 +158,7 @@ impl Reading<'_> {
             return Ok(());
         }
         let (url, revision) = (self.repository.remote.shown().to_owned(), self.revision.clone());
-        if run::is_too_large(&said) {
-            let (limit, unit) = (GIT_FETCH_BYTES_MAX, "bytes of packed files");
+        if let Some((limit, unit)) = self.git.limit_reached(&said) {
             return Err(SourceError::GitTooLarge { url, revision, limit, unit });
         }
         if self.revision.is_object_id() && run::is_refused_by_id(&said) {
@@ -169,7 +169,7 @@ impl Reading<'_> {
 
     async fn commit(&self) -> Result<String, SourceError> {
         let wanted = format!("{FETCHED}^{{commit}}");
-        let text = self.text("rev-parse", &["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]).await?;
+        let text = self.text("rev-parse", &["rev-parse", "--verify", "--quiet", &wanted]).await?;
         Ok(text.trim().to_owned())
     }
 
@@ -192,7 +192,36 @@ impl Reading<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+    use crate::fleet::Secret;
+
+    /// Random bytes do not get smaller in a pack.
+    #[tokio::test]
+    async fn a_commit_that_is_larger_than_what_is_fetched_is_given_up_at_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("shop");
+        let git = |args: &[&str]| {
+            let mut command = Command::new("git");
+            command.arg("-C").arg(dir.path()).env("GIT_CONFIG_GLOBAL", "/dev/null").args(args);
+            assert!(command.status().unwrap().success(), "{args:?}");
+        };
+        git(&["init", "--quiet", "--initial-branch=main", "shop"]);
+        let mut noise = vec![0; 3_000_000];
+        getrandom::fill(&mut noise).unwrap();
+        std::fs::write(work.join("noise"), noise).unwrap();
+        git(&["-C", "shop", "add", "noise"]);
+        git(&["-C", "shop", "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "x"]);
+        let url = Secret::new(format!("file://{}", work.display()));
+        let settings = GitSettings { url, path: ".".to_owned(), timeout: Duration::from_mins(1) };
+        let repository = Repository { fetch_bytes_max: 1_000_000, ..Repository::new(&settings).unwrap() };
+        let scratch = dir.path().join("scratch");
+        std::fs::create_dir(&scratch).unwrap();
+        let error = repository.look(&Revision::new("main").unwrap(), &scratch).await.err().unwrap();
+        assert!(error.to_string().contains("more than 1000000 bytes of packed files"), "{error}");
+        assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
+    }
 
     #[test]
     fn a_path_in_a_repository_stays_inside_and_is_not_deep() {

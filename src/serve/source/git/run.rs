@@ -12,13 +12,16 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::SourceError;
 use super::remote::Remote;
 use super::scratch::Scratch;
-use crate::base::limits::{GIT_END_TIMEOUT, GIT_FETCH_BYTES_MAX, GIT_MEMORY_BYTES_MAX, GIT_SAID_BYTES_MAX};
+use crate::base::limits::{GIT_END_TIMEOUT, GIT_MEMORY_BYTES_MAX, GIT_SAID_BYTES_MAX};
 
 /// What git calls the one repository that it is told of.
 pub(super) const REMOTE: &str = "source";
 
 /// The private repository in the scratch folder.
 pub(super) const REPOSITORY: &str = "repository";
+
+/// Bytes in which the shell counts the size of a file.
+const BLOCK: u64 = 512;
 
 /// The shell's part: limits on git, and its life bound to ours.
 ///
@@ -103,6 +106,8 @@ pub(super) struct Git<'a> {
     folder: PathBuf,
     deadline: Instant,
     timeout: Duration,
+    /// Bytes that git may write into one file.
+    file_bytes_max: u64,
 }
 
 /// What a command came to.
@@ -125,12 +130,13 @@ impl<'a> Git<'a> {
         scratch: &Scratch,
         deadline: Instant,
         timeout: Duration,
+        file_bytes_max: u64,
     ) -> Result<Self, SourceError> {
         let find = |program: &'static str| {
             in_path(program).ok_or_else(|| SourceError::GitMissing { url: remote.shown().to_owned(), program })
         };
         let folder = scratch.path().to_owned();
-        Ok(Self { remote, program: find("git")?, shell: find("sh")?, folder, deadline, timeout })
+        Ok(Self { remote, program: find("git")?, shell: find("sh")?, folder, deadline, timeout, file_bytes_max })
     }
 
     /// The folder that it works in.
@@ -187,8 +193,21 @@ impl<'a> Git<'a> {
         result
     }
 
+    /// Which limit a command that failed has come up against, and of what. Git does not say it where a part of it was ended by a signal;
+    /// the file that has reached its limit does.
+    pub(super) fn limit_reached(&self, said: &str) -> Option<(u64, &'static str)> {
+        if said.contains("Out of memory") || said.contains("out of memory") {
+            return Some((GIT_MEMORY_BYTES_MAX, "bytes of memory are needed to unpack it"));
+        }
+        let packs = std::fs::read_dir(self.folder.join(REPOSITORY).join("objects/pack")).ok()?;
+        let mut sizes = packs.flatten().filter_map(|pack| pack.metadata().ok()).map(|pack| pack.len());
+        // The limit counts blocks.
+        let full = self.file_bytes_max / BLOCK * BLOCK;
+        sizes.any(|size| size >= full).then_some((self.file_bytes_max, "bytes of packed files"))
+    }
+
     fn command(&self, args: &[&str], input: Option<&str>) -> Command {
-        let blocks = (GIT_FETCH_BYTES_MAX / 512).to_string();
+        let blocks = (self.file_bytes_max / BLOCK).to_string();
         let kibibytes = (GIT_MEMORY_BYTES_MAX / 1024).to_string();
         let mut command = Command::new(&self.shell);
         command.args(["-c", GUARD, "windlass", &blocks, &kibibytes, input.unwrap_or("/dev/null")]);
@@ -278,11 +297,6 @@ async fn said(err: ChildStderr) -> Vec<u8> {
     let _ = (&mut err).take(16 * GIT_SAID_BYTES_MAX as u64).read_to_end(&mut said).await;
     let _ = tokio::io::copy(&mut err, &mut tokio::io::sink()).await;
     said
-}
-
-/// Whether git, or a part of it, was ended because a file reached its limit (`SIGXFSZ`), or no memory was left to it.
-pub(super) fn is_too_large(said: &str) -> bool {
-    ["died of signal 25", "File too large", "Out of memory", "out of memory"].iter().any(|mark| said.contains(mark))
 }
 
 /// Whether the server has said that it does not give this object by its id: in the second version of git's protocol because it has

@@ -79,7 +79,7 @@ impl Reading<'_> {
     pub(super) async fn read(&self, tree: &str, origin: &str) -> Result<Release, SourceError> {
         let mut files = Files::new(origin);
         let wanted = self.wanted(tree, &mut files).await.map_err(|fault| fault.of(self, origin))?;
-        let ids: String = wanted.iter().map(|one| format!("{}\n", one.id)).collect();
+        let ids: String = wanted.iter().flat_map(|one| [one.id.as_str(), "\n"]).collect();
         let list = self.git.folder().join(WANTED);
         tokio::fs::write(&list, ids).await.map_err(|error| self.git.broken(error))?;
         let args = ["cat-file", "--batch", "--buffer"];

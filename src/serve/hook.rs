@@ -1,0 +1,154 @@
+//! `POST /webhooks/{name}`: a delivery becomes a request, once.
+//!
+//! It is answered when the request is durable, and not before: 202 with the deploy's URL, 200 with the same one when the same delivery
+//! comes again. A sender that was not answered sends again, and finds what became of the first time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde_json::json;
+
+use super::access::Client;
+use super::api::accepted;
+use super::app::App;
+use super::extract::{At, read};
+use super::problem::Problem;
+use super::report::Target;
+use super::take::{Ask, take};
+use super::webhook::{Order, Received, Rejected, decide, receive};
+use crate::base::Code;
+use crate::base::limits::DELIVERY_BYTES_MAX;
+use crate::config::serve::{Sender, Webhook};
+use crate::fleet::Secret;
+use crate::log::{Asked, Delivery, Selection, TakenIn, What};
+use crate::saga::event::{Actor, Trigger};
+
+/// How long secrets that were read are used: each delivery of a flood must not start a program that says them, and one that was changed
+/// must be known before its sender has given up.
+const SECRETS_KEPT: Duration = Duration::from_secs(5);
+
+/// Secrets that were read a moment ago, by webhook.
+#[derive(Default)]
+pub struct Secrets(Mutex<HashMap<String, (Instant, Arc<[Secret]>)>>);
+
+impl Secrets {
+    async fn of(&self, app: &App, webhook: &Webhook) -> Result<Arc<[Secret]>, Problem> {
+        if let Some((at, secrets)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&webhook.name)
+            && at.elapsed() < SECRETS_KEPT
+        {
+            return Ok(Arc::clone(secrets));
+        }
+        let Some(home) = app.fleet(None) else {
+            return Err(Problem::new(Code::Defect, "the server has lost its own fleet"));
+        };
+        let resolver = home.project.config.resolver();
+        let (mut found, mut missing) = (Vec::new(), None);
+        for reference in &webhook.secrets {
+            match reference.resolve("serve.webhook.secrets", &resolver).await {
+                Ok(secret) => found.push(secret),
+                Err(error) => missing = Some(error),
+            }
+        }
+        // While secrets are changed one of them may be gone already, or not be there yet: the others are as good as ever.
+        match (found.is_empty(), missing) {
+            (true, Some(error)) => {
+                tracing::error!(webhook = webhook.name, %error, "no secret of this webhook can be read: deliveries are turned away");
+                let detail = "the server cannot read the secrets of this webhook at the moment; nothing was started";
+                return Err(Problem::new(Code::SecretUnresolved, detail).with_status(StatusCode::SERVICE_UNAVAILABLE));
+            }
+            (false, Some(error)) => {
+                tracing::warn!(webhook = webhook.name, %error, "a secret of this webhook cannot be read")
+            }
+            _ => {}
+        }
+        let secrets: Arc<[Secret]> = found.into();
+        let entry = (Instant::now(), Arc::clone(&secrets));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(webhook.name.clone(), entry);
+        Ok(secrets)
+    }
+}
+
+pub(super) async fn deliver(
+    State(app): State<Arc<App>>,
+    At(name): At<String>,
+    Extension(Client(client)): Extension<Client>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Some(webhook) = app.settings.webhook(&name) else {
+        return Err(Problem::new(Code::NoSuchThing, "this server has no webhook of this name"));
+    };
+    let headers = request.headers().clone();
+    let body = read(request, DELIVERY_BYTES_MAX).await.map_err(|problem| match problem.code() {
+        Code::BodyTooLarge => rejected(&Rejected::TooLarge),
+        _ => problem,
+    })?;
+    let secrets = app.secrets.of(&app, webhook).await?;
+    let delivery = match receive(webhook.sender, &secrets, &headers, &body, app.log.clock().now()) {
+        Ok(Received::Delivery(delivery)) => delivery,
+        Ok(Received::Ping) => return Ok(Json(json!({ "pong": true })).into_response()),
+        Err(error) => {
+            tracing::warn!(webhook = name, client = %client.ip(), code = %crate::base::Coded::code(&error), %error, "a delivery is not taken");
+            if error == Rejected::Unproven && !app.keys.refused(client.ip()) {
+                return Err(Problem::new(
+                    Code::TooManyRequests,
+                    "too many deliveries without a good signature from this address",
+                ));
+            }
+            return Err(rejected(&error));
+        }
+    };
+    let order = decide(webhook, &delivery).map_err(|error| rejected(&error))?;
+    let Order { fleet, revision, environment, workflow, report, unreported } = order;
+    let Some(fleet) = app.fleet(fleet.as_deref()) else {
+        let detail = "the rule of this webhook leads to a fleet that this server does not serve; nothing was started";
+        return Err(Problem::new(Code::DeliveryUnfit, detail));
+    };
+    let trigger = Trigger::Webhook {
+        webhook: name.clone(),
+        sender: webhook.sender.to_string(),
+        delivery: delivery.id.clone(),
+        event: delivery.event.clone(),
+        revision: revision.to_string(),
+        environment: environment.clone(),
+    };
+    let what = What::Deploy {
+        revision: Some(revision.into()),
+        release: None,
+        environment,
+        selection: Selection { workflow, ..Selection::default() },
+    };
+    let actor = Actor { name: format!("webhook:{name}"), host: client.ip().to_string() };
+    let reports = report.map(|upon| Target::Sender { webhook: name.clone(), upon }.text());
+    let ask = Ask {
+        asked: Asked { what, trigger, actor },
+        deliveries: names(webhook, &delivery),
+        when_busy: app.settings.when_busy,
+        reports: reports.into_iter().collect(),
+    };
+    let taken = take(&app, fleet, ask).await?;
+    if let (TakenIn::New(deploy), Some(reason)) = (taken, unreported) {
+        tracing::warn!(webhook = name, %deploy, reason, "its sender will not be told how this deploy goes");
+    }
+    Ok(accepted(&app, taken))
+}
+
+/// What a delivery is known by. Where its id is not signed, whoever overheard it could send it again under another one: there its body
+/// is a name of it too. Such senders put moments and numbers of their own into every body, so that no two deliveries have the same one.
+fn names(webhook: &Webhook, delivery: &super::webhook::Delivery) -> Vec<Delivery> {
+    let by_id = Delivery { source: format!("webhook:{}", webhook.name), id: delivery.id.clone(), content: None };
+    if webhook.sender == Sender::Standard {
+        return vec![by_id];
+    }
+    let source = format!("webhook:{}:body", webhook.name);
+    vec![by_id, Delivery { source, id: delivery.body.to_string(), content: None }]
+}
+
+fn rejected(error: &Rejected) -> Problem {
+    Problem::of(error).with_status(error.status())
+}

@@ -1,0 +1,5 @@
+//! What others are told of a deploy.
+
+mod target;
+
+pub use target::Target;
