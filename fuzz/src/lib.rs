@@ -1,5 +1,11 @@
 //! What must hold of every text, for the fuzz targets. `src/release/sql/tests/properties.rs` says the same in the normal tests.
 
+// The same as in the normal tests, which hold it by properties.
+#[path = "../../tests/it/webhook/anything.rs"]
+pub mod anything;
+#[path = "../../tests/it/webhook/prove.rs"]
+pub mod prove;
+
 use windlass::release::Dialect;
 use windlass::release::sql::{classify, split};
 use windlass::release::stepwise::{facts, mode};

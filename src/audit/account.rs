@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Code, DeployId, Digest, TenantId, Timestamp};
@@ -15,7 +15,7 @@ use crate::saga::summary::TenantStatus;
 const GROUP_TENANTS_MAX: usize = 10;
 
 /// How a deploy stands, in one object: what `windlass status` shows and `--json` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The deploy.
     pub deploy: DeployId,
@@ -54,7 +54,7 @@ pub struct Account {
 }
 
 /// Tenants that failed for the same cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureGroup {
     /// The page to look it up under.
     pub code: Code,
@@ -110,7 +110,7 @@ pub async fn account(log: &dyn Log, deploy: DeployId) -> Result<Account, LogErro
         fleet: row.fleet,
         release: release_name,
         workflow: workflow_name,
-        trigger,
+        trigger: *trigger,
         actor,
         created_at: row.created_at,
         finished_at,

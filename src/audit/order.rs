@@ -72,3 +72,41 @@ impl Order {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Epoch, Timestamp, WorkerId};
+    use crate::saga::event::Recorded;
+    use crate::saga::testing::{created, paused, resumed, set, started, succeeded, undo_started};
+
+    /// A stream, each event with its place in the log.
+    fn walked(events: impl IntoIterator<Item = (i64, Event)>) -> Walked {
+        let (positions, events): (Vec<_>, Vec<_>) = events.into_iter().map(|(at, event)| (Some(at), event)).unzip();
+        let by = WorkerId("w".to_owned());
+        let recorded =
+            |(seq, event)| Recorded { seq: Seq(seq), at: Timestamp(0), by: by.clone(), epoch: Epoch(0), event };
+        Walked { events: (1..).zip(events).map(recorded).collect(), positions, end: None }
+    }
+
+    #[test]
+    fn nothing_starts_between_a_pause_and_what_ends_it() {
+        let own =
+            [(0, created(&[1], 1)), (10, paused()), (20, resumed()), (30, set(Direction::Unwind)), (40, paused())];
+        let order = Order::of_own(&walked(own.map(|(at, event)| (at, Event::Deploy(event)))));
+        let fault = |at, event| order.fault(&walked([(at, Event::Tenant(event))])).is_some();
+        for (at, is_paused) in [(9, false), (11, true), (19, true), (21, false), (31, false), (41, true), (99, true)] {
+            assert_eq!(fault(at, undo_started("a", 1)), is_paused, "an undo at {at}");
+            assert_eq!(fault(at, started("a", 1)), is_paused || at > 30, "a step at {at}");
+            assert!(!fault(at, succeeded("a")), "an end at {at}");
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_a_pause() {
+        let own = [(0, created(&[1], 1)), (10, paused()), (20, set(Direction::Unwind))];
+        let order = Order::of_own(&walked(own.map(|(at, event)| (at, Event::Deploy(event)))));
+        let fault = |at| order.fault(&walked([(at, Event::Tenant(undo_started("a", 1)))])).is_some();
+        assert!(fault(15) && !fault(25));
+    }
+}

@@ -1,6 +1,6 @@
 //! What happened, in the order in which the log took it down.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{DeployId, TenantId, Timestamp, WorkerId, count};
 use crate::log::{Log, LogError, TailEvent};
@@ -12,7 +12,7 @@ use crate::saga::failure::Retry;
 pub(super) const PAGE: usize = 1_000;
 
 /// One event, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Its place in the log as a whole.
     pub position: u64,
@@ -105,7 +105,7 @@ fn deploy_words(event: &DeployEvent) -> String {
             ..
         } => {
             let (what, by) = (trigger_words(trigger, release_name), by_words(trigger));
-            let who = format!("{}{}{by}", actor_words(who), if by.is_empty() { "" } else { ", " });
+            let who = format!("{}{}{by}", actor_words(who), if by.is_empty() { "" } else { ", set off " });
             let answered = overrides.iter().map(|of| format!("; {}", overrides_words(of))).collect::<Vec<_>>().concat();
             format!(
                 "created by {who}: {what}, workflow {workflow_name}, {}, {changing} to change{answered}",
@@ -139,15 +139,25 @@ pub fn trigger_words(trigger: &Trigger, release: &str) -> String {
     }
 }
 
+/// By what it was set off, in words; empty where the trigger does not say.
+#[must_use]
+pub fn set_off_words(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Command => "by a command".to_owned(),
+        Trigger::Rollback { .. } => String::new(),
+        Trigger::Webhook { .. } | Trigger::Api { .. } => by_words(trigger),
+    }
+}
+
 /// By what it was set off, where that was not a command: empty there.
 pub(super) fn by_words(trigger: &Trigger) -> String {
     match trigger {
         Trigger::Command | Trigger::Rollback { .. } => String::new(),
         Trigger::Webhook { webhook, sender, delivery, event, revision, environment } => {
             let to = environment.as_ref().map(|environment| format!(" to {environment}")).unwrap_or_default();
-            format!("by {event} of webhook {webhook} ({sender}, delivery {delivery}): revision {revision}{to}")
+            format!("by {event} of webhook {webhook} ({sender}, delivery {delivery}) for revision {revision}{to}")
         }
-        Trigger::Api { revision: Some(revision) } => format!("over the API: revision {revision}"),
+        Trigger::Api { revision: Some(revision) } => format!("over the API for revision {revision}"),
         Trigger::Api { revision: None } => "over the API".to_owned(),
     }
 }
@@ -231,7 +241,39 @@ pub(super) fn word<T: Serialize>(value: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saga::testing::{AGAIN, failed, failed_after, looked};
+    use crate::saga::testing::{AGAIN, created, failed, failed_after, looked, paused};
+
+    #[test]
+    fn by_what_a_deploy_was_set_off_is_told() {
+        let words = |trigger| {
+            let mut event = created(&[1], 2);
+            if let DeployEvent::DeployCreated { trigger: of, .. } = &mut event {
+                **of = trigger;
+            }
+            let words = deploy_words(&event);
+            words.strip_prefix("created by ada@desk").unwrap().split(", workflow").next().unwrap().to_owned()
+        };
+        let webhook = |environment: Option<&str>| Trigger::Webhook {
+            webhook: "hub".into(),
+            sender: "github".into(),
+            delivery: "d-1".into(),
+            event: "deployment".into(),
+            revision: "a1b2".into(),
+            environment: environment.map(str::to_owned),
+        };
+        let by = ", set off by deployment of webhook hub (github, delivery d-1) for revision a1b2";
+        assert_eq!(words(Trigger::Command), ": release r");
+        assert_eq!(words(webhook(None)), format!("{by}: release r"));
+        assert_eq!(words(webhook(Some("production"))), format!("{by} to production: release r"));
+        assert_eq!(words(Trigger::Api { revision: None }), ", set off over the API: release r");
+        let revision = Some("a1b2".into());
+        assert_eq!(words(Trigger::Api { revision }), ", set off over the API for revision a1b2: release r");
+    }
+
+    #[test]
+    fn a_pause_is_told() {
+        assert_eq!(deploy_words(&paused()), "paused by ada@desk: so");
+    }
 
     #[test]
     fn a_part_that_is_in_effect_is_told() {

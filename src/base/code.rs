@@ -143,6 +143,7 @@ codes! {
     TooSlow = 829, "A request took too long";
     ServerUnreachable = 830, "The server cannot be reached";
     NotServed = 831, "The server cannot be started";
+    FormNotOurs = 841, "A form does not come from a page of this session";
 }
 
 impl fmt::Display for Code {

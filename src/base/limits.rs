@@ -257,8 +257,9 @@ pub const DELIVERY_VALUES_MAX: usize = 200_000;
 /// How far the time of a signed delivery may be from ours, either way: what Standard Webhooks 1.0 recommends.
 pub const DELIVERY_TIME_TOLERANCE: Duration = Duration::from_mins(5);
 
-/// Signatures that one delivery carries; the rest is not looked at.
-pub const DELIVERY_SIGNATURES_MAX: usize = 10;
+/// Signatures of one kind that are looked at in one delivery. A rotation needs two; each by a public key costs one pass over the body,
+/// before it is known who sent it.
+pub const DELIVERY_SIGNATURES_MAX: usize = 4;
 
 /// Characters of a report's description. GitHub refuses more.
 pub const REPORT_DESCRIPTION_CHARS_MAX: usize = 140;
@@ -291,3 +292,19 @@ pub const GIT_PATH_DEPTH_MAX: usize = 32;
 
 /// How long a git that was told to end is waited for.
 pub const GIT_END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Cells in which a page shows the tenants of a deploy. Beyond that many tenants each cell is several of them: a person tells no more
+/// apart on one screen, and a browser draws no more four times a second.
+pub const CELLS_MAX: u64 = 2_000;
+
+/// Events of a deploy that a page shows at a time.
+pub const PAGE_EVENTS: usize = 40;
+
+/// Deploys of a fleet, and settled requests, that the first page shows.
+pub const PAGE_DEPLOYS: usize = 15;
+
+/// Bytes of a form of the page: a reason, and the names of what it is about.
+pub const FORM_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of the address that a login leads back to.
+pub const NEXT_BYTES_MAX: usize = 1_000;

@@ -20,4 +20,4 @@ pub use revision::Revision;
 pub(crate) use signature::unhex;
 pub use signature::{PublicKey, Signature, SigningKey};
 pub use time::{Clock, SystemClock, Timestamp};
-pub(crate) use words::count;
+pub(crate) use words::{count, one_line, plain, span, turns_text_round};

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::context::{Context, Creates, tenant_id};
 use super::export::{ExportArgs, export};
 use super::keys::{keygen, public_key, show_key};
-use super::output::{Exit, Failure, Output, one_line, table};
+use super::output::{Exit, Failure, Output, table};
 use crate::audit::{Finding, LogReport, Report, Scope, account, timeline, verify, verify_export, verify_log};
-use crate::base::{Code, DeployId, PublicKey, count};
+use crate::base::{Code, DeployId, PublicKey, count, one_line};
 use crate::log::LogError;
 
 #[derive(Debug, Clone, Subcommand)]

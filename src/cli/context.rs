@@ -2,11 +2,13 @@
 
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::output::{Failure, Output};
-use crate::engine::{Word, host, this_worker};
-use crate::log::Log;
+use crate::base::Timestamp;
+use crate::base::limits::SERVER_GONE;
+use crate::engine::{Word, host, is_dead, this_worker};
+use crate::log::{Desk as _, Log, ServerRow, SqliteLog};
 pub(super) use crate::project::{Creates, carried_out, claimable, tenant_id};
 use crate::project::{Project, ProjectError};
 use crate::saga::event::Actor;
@@ -15,6 +17,8 @@ use crate::step::Kinds;
 /// What every command starts from.
 pub(super) struct Context {
     project: Project,
+    /// The log once it has been opened.
+    opened: OnceLock<Arc<SqliteLog>>,
     pub(super) output: Output,
 }
 
@@ -28,7 +32,7 @@ impl Deref for Context {
 
 impl Context {
     pub(super) fn find(explicit: Option<&Path>, output: Output, kinds: Kinds) -> Result<Self, Failure> {
-        Ok(Self { project: Project::find(explicit, kinds)?, output })
+        Ok(Self { project: Project::find(explicit, kinds)?, opened: OnceLock::new(), output })
     }
 
     /// The project itself.
@@ -43,7 +47,17 @@ impl Context {
 
     /// The log; `Creates::No` for commands that only read one.
     pub(super) async fn log(&self, creates: Creates) -> Result<Arc<dyn Log>, ProjectError> {
-        Ok(self.project.log(creates).await?)
+        let log = self.project.log(creates).await?;
+        Ok(Arc::clone(self.opened.get_or_init(|| log)) as Arc<dyn Log>)
+    }
+
+    /// The server that is at work on the same log for the same fleet, where there is one: it does no harm, and one should know.
+    pub(super) async fn server_beside(&self) -> Option<ServerRow> {
+        let log = self.opened.get()?;
+        let since =
+            Timestamp(log.clock().now().0.saturating_sub(i64::try_from(SERVER_GONE.as_millis()).unwrap_or_default()));
+        let servers = log.servers(since).await.ok()?;
+        servers.into_iter().find(|server| server.fleets.contains(&self.config.name) && !is_dead(&server.worker))
     }
 }
 

@@ -10,12 +10,13 @@ use tokio::task::JoinSet;
 
 use super::Selection;
 use super::context::{Context, Creates, actor, claimable};
+use super::doctor::will_not_outlive;
 use super::output::{Exit, Failure, prepared};
 use super::progress::{Follower, account_text};
 use crate::audit::{Account, account};
 use crate::base::crash::{Point, point};
 use crate::base::limits::DEPLOYS_REMEMBERED_MAX;
-use crate::base::{Coded, DeployId, TenantId};
+use crate::base::{Code, Coded, DeployId, Digest, TenantId};
 use crate::engine::{self, Ending, Engine, EngineError, Prepared, Settings, Stop, this_worker};
 use crate::log::{CreateError, Log};
 use crate::saga::event::{DeployOutcome, Trigger};
@@ -41,6 +42,12 @@ pub(super) struct DeployArgs {
     /// Go on although tenants carry the marks of this unfinished deploy of a log that is gone for good
     #[arg(long, value_name = "DEPLOY")]
     pub(super) disown: Vec<DeployId>,
+    /// With --server: the release by the name that the server finds it under
+    #[arg(long, value_name = "REV", conflicts_with = "release")]
+    pub(super) revision: Option<String>,
+    /// With --server: the release by its digest, as `release push` shows it
+    #[arg(long, value_name = "DIGEST")]
+    pub(super) release: Option<Digest>,
 }
 
 /// How long is waited, as typed.
@@ -53,17 +60,29 @@ fn wait(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Clone, Args)]
 pub(super) struct RollbackArgs {
     /// The finished deploy
-    deploy: String,
+    pub(super) deploy: String,
     /// The workflow of the new deploy; by default that of the configuration
     #[arg(long, value_name = "NAME")]
-    workflow: Option<String>,
+    pub(super) workflow: Option<String>,
 }
 
 pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+    if args.revision.is_some() || args.release.is_some() {
+        let message = "a release is named where a server looks for it; here it is that of the migration folder";
+        return Err(Failure::new(Code::BadArgument, message, "windlass deploy --server URL, or without the name"));
+    }
     // Whatever is wrong with the project is found before there is a log of it, and one that cannot be signed at its end is not begun.
     context.signer()?;
     let mut ready = Some(context.request(&(&args.selection).into(), &args.disown).await?);
     let log = context.log(Creates::Yes).await?;
+    // Said where it is certain; what may be so (a log below /tmp) is for `doctor` to say.
+    let path = context.log_path().await?;
+    if let Some(reason) = will_not_outlive(&path, &["/dev/shm", "/run"]) {
+        let path = path.display();
+        context.output.line(format!(
+            "warning: the log {path} lies {reason}: if this deploy is cut off, it can be neither resumed nor unwound (docs/serve.md: a server)"
+        ));
+    }
     let patience = Patience::new(args.wait);
     loop {
         if await_free_fleet(context, &*log, &patience).await? == Waited::Yes {
@@ -224,6 +243,12 @@ pub(super) async fn drive(
 ) -> Result<Exit, Failure> {
     // It was read before anything was touched.
     let signer = context.signer().map_err(|error| Failure::from(error).on_the_way())?;
+    if let Some(server) = context.server_beside().await {
+        let url = server.url;
+        context.output.line(format!(
+            "the server at {url} drives this deploy as well; stopping this command does not stop it there"
+        ));
+    }
     let (tell, stop) = watch::channel(Stop::Run);
     let (over, is_over) = oneshot::channel();
     let signals = tokio::spawn(listen(tell, context.output.json, is_over));
@@ -315,7 +340,7 @@ async fn listen(tell: watch::Sender<Stop>, quiet: bool, mut over: oneshot::Recei
 }
 
 /// The exit code of a deploy that has ended.
-fn ended(outcome: DeployOutcome, account: &Account) -> Exit {
+pub(super) fn ended(outcome: DeployOutcome, account: &Account) -> Exit {
     // Where a tenant's ledger does not know what was decided, the next deploy would go by what is not so: a human has to come first.
     if account.has_untold() { Exit::Waiting } else { Exit::of(outcome) }
 }

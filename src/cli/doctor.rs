@@ -90,7 +90,7 @@ pub(super) async fn doctor(context: &Context) -> Result<Exit, Failure> {
 async fn look_at_log(context: &Context) -> Result<Vec<Look>, Failure> {
     let path = context.log_path().await?;
     let mut looks = Vec::new();
-    if let Some(reason) = will_not_outlive(&path) {
+    if let Some(reason) = will_not_outlive(&path, &["/tmp", "/dev/shm", "/run", "/var/tmp"]) {
         let detail = format!(
             "{} lies {reason}: when it is gone, a deploy that was under way can be neither resumed nor unwound",
             path.display()
@@ -124,13 +124,13 @@ async fn look_at_log(context: &Context) -> Result<Vec<Look>, Failure> {
     Ok(looks)
 }
 
-/// Why a log in this place would not outlive what it is there for.
-pub(super) fn will_not_outlive(path: &Path) -> Option<String> {
+/// Why a log in this place would not outlive what it is there for: what lies below one of these is gone sooner or later.
+pub(super) fn will_not_outlive(path: &Path, fleeting: &[&str]) -> Option<String> {
     if std::env::var_os("CI").is_some() {
         return Some("on the disk of a CI runner".to_owned());
     }
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    ["/tmp", "/dev/shm", "/run", "/var/tmp"].iter().find(|of| path.starts_with(of)).map(|of| format!("below {of}"))
+    fleeting.iter().find(|of| path.starts_with(of)).map(|of| format!("below {of}"))
 }
 
 async fn look_at_tenants(context: &Context) -> Vec<Look> {

@@ -15,6 +15,7 @@ mod operate;
 mod output;
 mod plan;
 mod progress;
+mod remote;
 mod serve;
 mod show;
 mod status;
@@ -29,6 +30,7 @@ use self::audit::{AuditCommand, Demand};
 use self::context::Context;
 pub use self::output::Exit;
 use self::output::{Failure, Output};
+use crate::base::Code;
 use crate::project;
 use crate::step::Kinds;
 
@@ -42,6 +44,8 @@ pub struct Cli {
     /// Answer in JSON, one object
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    server: remote::ServerArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -173,6 +177,15 @@ enum TenantsCommand {
 
 #[derive(Debug, Subcommand)]
 enum ReleaseCommand {
+    /// Send the release to a server (--server), which then can deploy it
+    Push {
+        /// Also have the server find it under this name: a commit, a tag
+        #[arg(long, value_name = "REV")]
+        revision: Option<String>,
+        /// The migration folder; by default that of the windlass.toml here
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Show the migrations of the release, and how each is undone
     Show {
         /// Every statement, as it would be sent
@@ -256,6 +269,9 @@ async fn dispatch(cli: Cli, kinds: Kinds, output: Output) -> Result<Exit, Failur
         }
         _ => {}
     }
+    if let Some(url) = cli.server.named().filter(|_| !matches!(cli.command, Command::Serve(_) | Command::Token(_))) {
+        return remote::dispatch(cli.command, &url, &cli.server, cli.config, output).await;
+    }
     let context = Context::find(cli.config.as_deref(), output, kinds)?;
     match cli.command {
         Command::Serve(args) => serve::serve(context.into_project(), &args, output).await,
@@ -277,6 +293,11 @@ async fn dispatch(cli: Cli, kinds: Kinds, output: Output) -> Result<Exit, Failur
         }
         Command::Resolve(args) => operate::resolve(&context, &args).await,
         Command::Tenants(TenantsCommand::List { select }) => show::tenants(&context, select.as_deref()).await,
+        Command::Release(ReleaseCommand::Push { .. }) => Err(Failure::new(
+            Code::BadArgument,
+            "a release is pushed to a server, and none was named",
+            "windlass release push --server URL",
+        )),
         Command::Release(ReleaseCommand::Show { statements, dialect }) => {
             show::release(
                 &context,

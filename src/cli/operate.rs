@@ -18,7 +18,7 @@ use crate::saga::summary::TenantStatus;
 pub(super) struct ResolveArgs {
     /// The stuck tenant
     #[arg(required_unless_present = "all")]
-    tenant: Option<String>,
+    pub(super) tenant: Option<String>,
     /// All stuck tenants of the deploy, which must be stuck at the same step over the same thing
     #[arg(long, requires = "yes", conflicts_with = "tenant")]
     all: bool,
@@ -27,17 +27,17 @@ pub(super) struct ResolveArgs {
     yes: bool,
     /// What is true of the step that is stuck
     #[arg(long = "as", value_name = "WHAT")]
-    what: What,
+    pub(super) what: What,
     /// Why, for the log
     #[arg(long)]
-    reason: String,
+    pub(super) reason: String,
     /// The deploy; by default the one under way
     #[arg(long)]
-    deploy: Option<String>,
+    pub(super) deploy: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum What {
+pub(super) enum What {
     /// It is not in effect: I have looked, or taken it back by hand
     Undone,
     /// It is in effect: where its undo failed, it stays so; where it was in doubt, it is undone with the rest

@@ -1,13 +1,12 @@
 //! How answers, failures and ends are put.
 
-use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::json;
 
-use crate::base::{Code, Coded};
+use crate::base::{Code, Coded, one_line, plain, turns_text_round};
 use crate::engine::{EngineError, Refusal};
 use crate::saga::event::DeployOutcome;
 
@@ -27,7 +26,7 @@ pub enum Exit {
     Unwound = 3,
     /// Completed, and some tenants were set aside.
     Quarantined = 4,
-    /// Waiting for a human: stuck, stopped, or the log failed on the way.
+    /// Waiting for a human: stuck, paused, stopped, or the log failed on the way.
     Waiting = 5,
     /// Failed and unwound, but for tenants that a human decided to leave as they are.
     EndedByHand = 6,
@@ -80,6 +79,16 @@ impl Failure {
     #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What somebody else has refused, in their words.
+    pub(super) fn told(code: Code, message: String, next: Option<String>, refusals: Vec<Refusal>) -> Self {
+        Self { code, message, next, refusals, unnamed: 0, exit: Exit::Refused }
+    }
+
+    /// Whether this is what is wrong.
+    pub(super) fn is(&self, code: Code) -> bool {
+        self.code == code
     }
 
     /// The same, when the deploy had begun: it is not "refused" any more, and somebody has to look.
@@ -180,22 +189,6 @@ impl Output {
     }
 }
 
-/// Text as a terminal may have it. What servers and files say is not ours: a control character in it could write over what stands on the
-/// screen, or turn round what is read there, and is shown as the sign for what cannot be shown.
-fn plain(text: &str) -> Cow<'_, str> {
-    let unfit = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns_text_round(c);
-    if !text.contains(unfit) {
-        return Cow::Borrowed(text);
-    }
-    // The ends of lines that were written elsewhere are ends of lines.
-    Cow::Owned(text.replace("\r\n", "\n").replace(unfit, "\u{fffd}"))
-}
-
-/// The same on one line: for what is one entry of a list, and must not look like two.
-pub(super) fn one_line(text: &str) -> String {
-    plain(text).replace('\n', " ")
-}
-
 /// JSON escapes the control characters of ASCII itself; the others it may hold as they are, and terminals know those as well.
 fn printable(json: String) -> String {
     let unfit = |c: char| (c.is_control() && !c.is_ascii_control()) || c == '\u{7f}' || turns_text_round(c);
@@ -211,11 +204,6 @@ fn printable(json: String) -> String {
         }
         text
     })
-}
-
-/// The signs by which text is made to be read from right to left, whatever it holds.
-const fn turns_text_round(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes a line; a reader that has gone away (`| head`) is no reason to fail a deploy.
@@ -247,18 +235,6 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// A length of time, for people.
-pub(super) fn span(duration: std::time::Duration) -> String {
-    let seconds = duration.as_secs();
-    if seconds < 60 {
-        format!("{:.1} s", duration.as_secs_f64())
-    } else if seconds < 3_600 {
-        format!("{} min {} s", seconds / 60, seconds % 60)
-    } else {
-        format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60)
-    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! How a deploy goes, while it goes: read back from the log, so that the driver and a watcher elsewhere see the same.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::output::{Output, span, table};
-use crate::audit::{Account, actor_words, cause_words, part_words, pause_words, trigger_words};
+use async_trait::async_trait;
+
+use super::output::{Output, table};
+use crate::audit::{Account, Line, actor_words, cause_words, headline, next_words, part_words, trigger_words};
 use crate::base::{Code, DeployId, count};
-use crate::log::{Log, TailEvent};
-use crate::saga::event::{
-    DeployEvent, DeployOutcome, Direction, Event, Found, Half, Recorded, TenantEvent, TenantOutcome, Trigger,
-};
+use crate::log::Log;
+use crate::saga::event::{DeployEvent, Direction, Event, Found, Half, TenantEvent, TenantOutcome};
 use crate::saga::failure::Retry;
-use crate::saga::summary::{Census, TenantStatus, stands_still};
+use crate::saga::summary::TenantStatus;
 
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,29 +30,81 @@ const FAILURES_TOLD: u64 = 10;
 /// Events read at a time.
 const PAGE: usize = 1_000;
 
-pub(super) struct Follower {
+/// How many tenants stand where; none is zero.
+type Counts = BTreeMap<TenantStatus, u64>;
+
+/// Where a deploy is followed: in the log itself, or through a server that has it. What cannot be read now is none, and asked for again.
+#[async_trait]
+pub(super) trait Watched: Send + Sync {
+    /// How often it is worth looking.
+    fn look(&self) -> Duration;
+
+    /// The place of its last event.
+    async fn end(&self) -> Option<u64>;
+
+    /// Events after a place.
+    async fn tail(&self, after: u64, limit: usize) -> Option<Vec<Line>>;
+
+    /// How many tenants stand where.
+    async fn counts(&self) -> Option<Counts>;
+}
+
+/// A deploy in the log.
+struct InLog {
     log: Arc<dyn Log>,
+    deploy: DeployId,
+}
+
+#[async_trait]
+impl Watched for InLog {
+    fn look(&self) -> Duration {
+        LOOK
+    }
+
+    async fn end(&self) -> Option<u64> {
+        self.log.end(self.deploy).await.ok()
+    }
+
+    async fn tail(&self, after: u64, limit: usize) -> Option<Vec<Line>> {
+        let events = self.log.tail(self.deploy, after, limit).await.ok()?;
+        Some(events.into_iter().map(Line::of).collect())
+    }
+
+    async fn counts(&self) -> Option<Counts> {
+        let census = self.log.census(self.deploy).await.ok()?;
+        let counts = TenantStatus::ALL.iter().map(|status| (*status, census.count(*status)));
+        Some(counts.filter(|(_, count)| *count > 0).collect())
+    }
+}
+
+pub(super) struct Follower {
+    watched: Box<dyn Watched>,
     deploy: DeployId,
     output: Output,
     after: u64,
     tenants: u64,
     small: bool,
     failures: u64,
-    told: Option<(Instant, Census)>,
+    told: Option<(Instant, Counts)>,
     drawn: bool,
 }
 
 impl Follower {
     pub(super) fn new(log: Arc<dyn Log>, deploy: DeployId, output: Output) -> Self {
-        Self { log, deploy, output, after: 0, tenants: 0, small: false, failures: 0, told: None, drawn: false }
+        Self::of(Box::new(InLog { log, deploy }), deploy, output)
+    }
+
+    /// Of a deploy wherever it is.
+    pub(super) fn of(watched: Box<dyn Watched>, deploy: DeployId, output: Output) -> Self {
+        Self { watched, deploy, output, after: 0, tenants: 0, small: false, failures: 0, told: None, drawn: false }
     }
 
     /// Passes over what has happened so far, but for what the deploy is: for a deploy that is taken up again.
     pub(super) async fn catch_up(&mut self) {
-        let Ok(end) = self.log.end(self.deploy).await else { return };
-        let Ok(first) = self.log.tail(self.deploy, 0, 1).await else { return };
+        let Some(end) = self.watched.end().await else { return };
+        let Some(first) = self.watched.tail(0, 1).await else { return };
         self.after = end;
-        if let Some(TailEvent { recorded: Recorded { event: Event::Deploy(created), .. }, .. }) = first.first()
+        if let Some(Line { event: Event::Deploy(created), .. }) = first.first()
             && let Some(line) = self.deploy_words(created)
         {
             self.output.line(line);
@@ -60,12 +113,12 @@ impl Follower {
 
     /// Waits a little, then tells what is new. What cannot be read now is told later: following is no reason to stop driving.
     pub(super) async fn tick(&mut self) {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(self.watched.look()).await;
         self.tell().await;
         if self.output.json {
             return;
         }
-        let Ok(census) = self.log.census(self.deploy).await else { return };
+        let Some(census) = self.watched.counts().await else { return };
         if self.output.live {
             self.draw(&census);
         } else if !self.small {
@@ -84,7 +137,7 @@ impl Follower {
             return;
         }
         loop {
-            let Ok(page) = self.log.tail(self.deploy, self.after, PAGE).await else { return };
+            let Some(page) = self.watched.tail(self.after, PAGE).await else { return };
             let Some(last) = page.last() else { return };
             self.after = last.position;
             for event in &page {
@@ -96,9 +149,9 @@ impl Follower {
         }
     }
 
-    fn words(&mut self, event: &TailEvent) -> Option<String> {
-        let of = event.stream.tenant.as_ref();
-        match &event.recorded.event {
+    fn words(&mut self, line: &Line) -> Option<String> {
+        let of = line.tenant.as_ref();
+        match &line.event {
             Event::Deploy(event) => self.deploy_words(event),
             Event::Tenant(TenantEvent::StepFailed { failure, retry: Retry::No, in_effect, .. }) => {
                 self.failures += 1;
@@ -152,7 +205,8 @@ impl Follower {
             DeployEvent::DirectionSet { direction, .. } => format!("direction: {direction:?}"),
             DeployEvent::DeployResumed { actor } => format!("resumed by {}", actor_words(actor)),
             DeployEvent::DeployPaused { actor, reason } => {
-                format!("paused by {}: {reason}. What is running ends, nothing more starts", actor_words(actor))
+                let who = actor_words(actor);
+                format!("the deploy is paused: what is running ends, nothing more starts. By {who}: {reason}")
             }
             DeployEvent::StageEntered { .. } | DeployEvent::DeployFinished { .. } | DeployEvent::Sealed { .. } => {
                 return None;
@@ -161,7 +215,7 @@ impl Follower {
     }
 
     /// A line that is written over.
-    fn draw(&mut self, census: &Census) {
+    fn draw(&mut self, census: &Counts) {
         let mut out = std::io::stdout().lock();
         let _ = write!(out, "\r\x1b[2K{}", bar(census));
         let _ = out.flush();
@@ -174,9 +228,9 @@ impl Follower {
         }
     }
 
-    fn tell_pipe(&mut self, census: Census) {
+    fn tell_pipe(&mut self, census: Counts) {
         let due = self.told.as_ref().is_none_or(|(at, before)| at.elapsed() >= TELL && *before != census);
-        if due && census.total() > 0 {
+        if due && !census.is_empty() {
             self.output.line(format!("  {}", counts(&census)));
             self.told = Some((Instant::now(), census));
         }
@@ -184,57 +238,25 @@ impl Follower {
 }
 
 /// How far it is, on one line.
-fn bar(census: &Census) -> String {
+fn bar(census: &Counts) -> String {
     const WIDTH: u64 = 24;
-    let total = census.total().max(1);
-    let moving = census.count(TenantStatus::Pending)
-        + census.count(TenantStatus::Running)
-        + census.count(TenantStatus::Unwinding);
+    let total = census.values().sum::<u64>().max(1);
+    let of = |status| census.get(&status).copied().unwrap_or_default();
+    let moving = of(TenantStatus::Pending) + of(TenantStatus::Running) + of(TenantStatus::Unwinding);
     let filled = (total - moving.min(total)) * WIDTH / total;
     let cell = |at| if at < filled { '█' } else { '·' };
     format!("  {} {}", (0..WIDTH).map(cell).collect::<String>(), counts(census))
 }
 
-fn counts(census: &Census) -> String {
-    let of = |status: &TenantStatus| (census.count(*status), status.as_str());
+fn counts(census: &Counts) -> String {
     let parts: Vec<String> =
-        TenantStatus::ALL.iter().map(of).filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        census.iter().filter(|(_, n)| **n > 0).map(|(status, n)| format!("{n} {status}")).collect();
     parts.join(", ")
 }
 
 /// The account, for people.
 pub(super) fn account_text(account: &Account) -> String {
-    let took =
-        account.finished_at.map(|end| format!(" after {}", span(account.created_at.until(end)))).unwrap_or_default();
-    let id = account.deploy;
-    let head = match (account.outcome, account.direction) {
-        (Some(_), _) if account.has_untold() => {
-            format!(
-                "deploy {id} has ended{took}, and a human must bring the ledger of some tenants in line before the next one"
-            )
-        }
-        (Some(DeployOutcome::Completed), _) => match &account.trigger {
-            Trigger::Rollback { of } => {
-                format!("deploy {id} completed{took}: what deploy {of} had changed is taken back")
-            }
-            _ => format!("deploy {id} completed{took}: every tenant is on the release"),
-        },
-        (Some(DeployOutcome::Unwound), _) => format!("deploy {id} was unwound{took}: the fleet is as it was before"),
-        (Some(DeployOutcome::CompletedWithQuarantine), _) => {
-            format!("deploy {id} completed{took}; some tenants were set aside")
-        }
-        (Some(DeployOutcome::EndedByHand), _) => {
-            format!("deploy {id} was unwound{took}, and some tenants were left as they are by decision")
-        }
-        (None, _) if let Some(pause) = &account.paused => format!("deploy {id} is paused {}", pause_words(pause)),
-        (None, _) if waits(account) => {
-            let stuck = account.census.get(&TenantStatus::Stuck).copied().unwrap_or_default();
-            format!("deploy {id} waits for a human: {} stuck, and nothing else moves", count(stuck, "tenant"))
-        }
-        (None, Direction::Unwind) => format!("deploy {id} is being unwound"),
-        (None, _) => format!("deploy {id} is under way"),
-    };
-    let mut text = format!("{head}\n");
+    let mut text = format!("deploy {} {}\n", account.deploy, headline(account));
     let what = trigger_words(&account.trigger, &account.release);
     let facts = [
         ["fleet".to_owned(), account.fleet.clone()],
@@ -252,39 +274,8 @@ pub(super) fn account_text(account: &Account) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         text.push_str(&format!("  {names}{more}: {} [{}]\n", group.message, group.code));
     }
-    if let Some(next) = next(account) {
+    if let Some(next) = next_words(account) {
         text.push_str(&format!("next: {next}\n"));
     }
     text
-}
-
-/// Whether nothing moves any more until a human decides.
-fn waits(account: &Account) -> bool {
-    stands_still(account.census.keys().copied(), account.direction)
-}
-
-/// The command that comes next.
-fn next(account: &Account) -> Option<String> {
-    let id = account.deploy;
-    let stuck = account.census.contains_key(&TenantStatus::Stuck);
-    let irreversible = account.failures.iter().all(|group| group.code == Code::Irreversible);
-    match account.outcome {
-        Some(_) if account.has_untold() => Some(format!(
-            "bring these ledgers in line by hand, as docs/errors/{}.md says; then deploy again",
-            Code::LedgerUntold
-        )),
-        None if account.paused.is_some() => Some(format!("windlass resume {id}")),
-        None if stuck && irreversible => Some(format!(
-            "leave it in effect: windlass resolve TENANT --as applied --deploy {id} --reason … (--all --yes for TENANT: all of them)"
-        )),
-        None if stuck => Some(format!(
-            "mend what the message says, then: windlass retry {id}; or settle it: windlass resolve TENANT --as undone|applied --deploy {id} --reason …"
-        )),
-        None => Some(format!("windlass resume {}", account.deploy)),
-        Some(DeployOutcome::Unwound) if !account.failures.is_empty() => Some(match account.trigger {
-            Trigger::Rollback { of } => format!("mend the cause, then: windlass rollback {of}"),
-            _ => "mend the cause, then: windlass deploy".to_owned(),
-        }),
-        Some(_) => None,
-    }
 }

@@ -376,7 +376,7 @@ impl Prepared {
             changing,
             fleet: self.fleet.clone(),
             waves: self.waves,
-            trigger,
+            trigger: Box::new(trigger),
             actor,
             previous: self.previous.map(Box::new),
             overrides: self.overrides,

@@ -253,7 +253,8 @@ pub trait Log: Send + Sync {
         lease: Duration,
     ) -> Result<Claims, LogError>;
 
-    /// Claims one tenant whatever its status, unless somebody holds it or the deploy has finished: for a human's decision.
+    /// Claims one tenant whatever its status, also of a paused deploy, unless somebody holds it or the deploy has finished: for a human's
+    /// decision.
     async fn claim_one(&self, stream: &StreamId, worker: &WorkerId, lease: Duration)
     -> Result<Option<Claim>, LogError>;
 

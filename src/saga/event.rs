@@ -232,7 +232,7 @@ pub enum DeployEvent {
         /// How many waves each stage has, in order of the stages.
         waves: Vec<u32>,
         /// What set it off.
-        trigger: Trigger,
+        trigger: Box<Trigger>,
         /// Who.
         actor: Actor,
         /// The fleet's deploy before this one, which this one was planned after; none for the first. It binds the deploys of a fleet

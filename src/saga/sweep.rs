@@ -1,5 +1,6 @@
 //! The sweep: every small deploy × everything that can go wrong in it × a turn at every moment × a pause at every moment, ended at every
-//! later one × a death at every moment, each carried on to its end, and every end held against those that are reached without a death.
+//! later one × a death at every moment, each carried on to its end, and every end held against those that are reached without a death
+//! and without a pause.
 //! Exhaustive, and counted: `docs/reliability/sweep.md` has the numbers and the command that repeats them.
 //!
 //! "At every moment" is literal: between any two small steps of the model in [`super::sim`], so before and after each append, between what
@@ -273,9 +274,9 @@ impl Search {
         }
         let mut after = node.clone();
         if is_paused {
-            after.fleet.resume()
+            after.fleet.resume();
         } else {
-            after.fleet.pause()
+            after.fleet.pause();
         }
         after.paused = true;
         *courses += self.explore(&after);
@@ -316,7 +317,7 @@ impl Search {
     /// Nobody moves by himself: an end, unless a human decides about a stuck tenant.
     fn rest(&mut self, node: &Node<'_>) -> Courses {
         node.fleet.check_end();
-        self.ends.add(End::of(&node.fleet, node.turned_by_hand), &node.fleet, self.reach.memory);
+        self.ends.add(End::of(&node.fleet, node.turned_by_hand), &node.fleet, node.paused, self.reach.memory);
         let mut courses = Courses { undisturbed: 1, ..Courses::default() };
         let stuck = |at: &usize| node.fleet.tenants[*at].status() == TenantStatus::Stuck;
         if node.decisions < self.reach.decisions {

@@ -121,7 +121,7 @@ pub fn created(waves: &[u32], tenant_count: u64) -> DeployEvent {
         changing: tenant_count,
         fleet: "f".into(),
         waves: waves.to_vec(),
-        trigger: Trigger::Command,
+        trigger: Box::new(Trigger::Command),
         actor: operator(),
         previous: None,
         overrides: None,

@@ -114,11 +114,4 @@ impl App {
     pub fn url(&self) -> String {
         self.settings.public_url(self.bound)
     }
-
-    /// Something may be to do at a fleet.
-    pub fn wake(&self, fleet: &str) {
-        if let Some(fleet) = self.fleets.get(fleet) {
-            fleet.wake.notify_one();
-        }
-    }
 }

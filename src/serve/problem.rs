@@ -85,6 +85,24 @@ impl Problem {
     pub const fn code(&self) -> Code {
         self.code
     }
+
+    /// What happened, to whom, and what is true now.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The command, or the act, that comes next.
+    #[must_use]
+    pub fn what_next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+}
+
+/// The address of a code's page.
+#[must_use]
+pub fn page_of(code: Code) -> String {
+    format!("{PAGES}/{code}.md")
 }
 
 impl<E: Coded> From<E> for Problem {
@@ -98,7 +116,7 @@ fn status_of(code: Code) -> (StatusCode, Option<u64>) {
     match code {
         Code::BadArgument | Code::BadSelector | Code::RequestMalformed => (StatusCode::BAD_REQUEST, None),
         Code::NotAuthenticated => (StatusCode::UNAUTHORIZED, None),
-        Code::NotAllowed => (StatusCode::FORBIDDEN, None),
+        Code::NotAllowed | Code::FormNotOurs => (StatusCode::FORBIDDEN, None),
         Code::DeployUnknown | Code::UnknownTenant | Code::UnknownWorkflow | Code::NoSuchThing => {
             (StatusCode::NOT_FOUND, None)
         }
@@ -116,8 +134,10 @@ fn status_of(code: Code) -> (StatusCode, Option<u64>) {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // For a browser it is put in other words on the way out.
+        let problem = self.clone();
         let body = ProblemBody {
-            kind: format!("{PAGES}/{}.md", self.code),
+            kind: page_of(self.code),
             title: self.code.title(),
             status: self.status.as_u16(),
             detail: self.detail,
@@ -126,6 +146,7 @@ impl IntoResponse for Problem {
             tenants: self.tenants,
         };
         let mut answer = (self.status, Json(body)).into_response();
+        answer.extensions_mut().insert(problem);
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_seconds {

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use super::access::guard;
 use super::app::App;
 use super::problem::Problem;
-use super::{api, health, hook};
+use super::{api, health, hook, page};
 use crate::base::Code;
 use crate::base::limits::{PUSH_TIMEOUT, REQUEST_TIMEOUT};
 
@@ -22,7 +22,8 @@ use crate::base::limits::{PUSH_TIMEOUT, REQUEST_TIMEOUT};
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (http::header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    // Not `no-referrer`: under that, browsers say of a form that it comes from nowhere, also where it is one of ours.
+    (http::header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (http::header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (
         http::header::CONTENT_SECURITY_POLICY,
@@ -40,6 +41,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/webhooks/{name}", post(hook::deliver))
         .merge(api::routes())
+        .merge(page::routes())
         .route_layer(from_fn_with_state(Arc::clone(app), guard))
         .route_layer(from_fn(in_time))
         .fallback(nothing_here)
@@ -74,12 +76,26 @@ async fn in_time(matched: MatchedPath, request: Request, next: Next) -> Response
     }
 }
 
-/// Puts the headers of every answer on.
+/// Puts the headers of every answer on, and puts problems in words for browsers.
 async fn dressed(State(_app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let browser = looks(&request);
     let mut answer = next.run(request).await;
+    if browser && let Some(problem) = answer.extensions_mut().remove::<Problem>() {
+        let retry_after = answer.headers_mut().remove(http::header::RETRY_AFTER);
+        answer = page::problem_page(&problem);
+        if let Some(seconds) = retry_after {
+            answer.headers_mut().insert(http::header::RETRY_AFTER, seconds);
+        }
+    }
     let headers = answer.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);
     }
     answer
+}
+
+/// Whether somebody looks at the answer in a browser. Under `/v1` they see what programs see.
+fn looks(request: &Request) -> bool {
+    let html = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/html"));
+    !request.uri().path().starts_with("/v1") && request.headers().get(http::header::ACCEPT).is_some_and(html)
 }

@@ -236,7 +236,9 @@ impl Server {
         let heart = tokio::spawn(heartbeat(Arc::clone(&app)));
         let answering = serve(listener, tls, router(&app), app.stop.clone());
         let limit = drain_limit(app.stop.clone(), tell);
-        tokio::join!(answering, limit, async { while keepers.join_next().await.is_some() {} });
+        let limit = tokio::spawn(limit);
+        tokio::join!(answering, async { while keepers.join_next().await.is_some() {} });
+        limit.abort();
         heart.abort();
         if let Err(error) = app.desk.server_gone(&app.worker).await {
             tracing::warn!(%error, "the log could not be told that this server has ended");

@@ -100,6 +100,8 @@ cases! {
     only_some_tenants
     orphan_undo
     out_of_order
+    pause_a_finished_deploy
+    pause_and_retry
     plan_groups
     plan_in_several_groups
     plan_undo_quality
@@ -147,6 +149,8 @@ cases! {
     killed:
     fleet_busy
     lost_log
+    pause_after_a_kill
+    pause_and_unwind
     resume_after_a_kill
     resume_without_its_secret
     rollback_of_an_unfinished_deploy

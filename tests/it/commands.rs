@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use windlass::cli::Cli;
 
 /// What every placeholder stands for: a value that any argument takes.
-const AN_ID: &str = "01994dd1-0000-7000-8000-0123456789ab";
+pub(crate) const AN_ID: &str = "01994dd1-0000-7000-8000-0123456789ab";
 
 /// A command, and where it is written down.
 struct Written {
@@ -19,7 +19,7 @@ struct Written {
 }
 
 /// Why the program would not take it, if so. `a|b` in a word stands for either.
-fn refusal(command: &str, lacks: Lacks) -> Option<String> {
+pub(crate) fn refusal(command: &str, lacks: Lacks) -> Option<String> {
     let words = words(command);
     let sides = if words.iter().any(|word| word.contains('|')) { 2 } else { 1 };
     (0..sides).find_map(|side| {
@@ -35,7 +35,7 @@ fn refusal(command: &str, lacks: Lacks) -> Option<String> {
 
 /// Whether a command may stand there without all that it takes, because it is spoken of and not to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lacks {
+pub(crate) enum Lacks {
     Nothing,
     Arguments,
 }
@@ -61,7 +61,7 @@ fn words(command: &str) -> Vec<String> {
     words.into_iter().map(|word| if is_placeholder(&word) { AN_ID.to_owned() } else { word }).collect()
 }
 
-fn files(pattern: &str) -> impl Iterator<Item = (String, PathBuf)> {
+pub(crate) fn files(pattern: &str) -> impl Iterator<Item = (String, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let found = glob::glob(root.join(pattern).to_str().unwrap()).unwrap();
     found.map(move |path| {

@@ -122,7 +122,7 @@ fn an_answer_is_compared_line_by_line() {
 #[test]
 fn the_readme_leads_to_the_examples() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    for example in ["quickstart", "postgres-catalog"] {
+    for example in ["quickstart", "postgres-catalog", "ci"] {
         assert!(readme.contains(&format!("(examples/{example})")), "the README does not link to examples/{example}");
     }
 }

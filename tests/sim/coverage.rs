@@ -125,7 +125,7 @@ pub async fn seen(world: &World, deploys: impl Iterator<Item = DeployId>) -> See
         for recorded in own {
             let Event::Deploy(event) = recorded.event else { continue };
             if let DeployEvent::DeployCreated { trigger, .. } = &event {
-                at.rollback = matches!(trigger, Trigger::Rollback { .. });
+                at.rollback = matches!(**trigger, Trigger::Rollback { .. });
             }
             if let Some(name) = of_deploy(&event, at) {
                 *seen.entry(name).or_default() += 1;

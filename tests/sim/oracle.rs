@@ -105,9 +105,10 @@ impl Oracle {
     /// A deploy is in the log.
     pub fn created(&mut self, new: &NewDeploy, databases: &BTreeMap<TenantId, Database>) -> Result<(), Broken> {
         let DeployEvent::DeployCreated { trigger, release_name, .. } = &new.created else { return Ok(()) };
-        let allowed = if let Trigger::Rollback { of } = trigger { self.may_be_rolled_back(*of) } else { Ok(()) };
+        let of = if let Trigger::Rollback { of } = **trigger { Some(of) } else { None };
+        let allowed = of.map_or(Ok(()), |of| self.may_be_rolled_back(of));
         let mut goal = BTreeMap::new();
-        let rolled_back = if let Trigger::Rollback { of } = trigger { self.deploys.get(of) } else { None };
+        let rolled_back = of.and_then(|of| self.deploys.get(&of));
         let last = (0..self.migrations.len()).find(|at| label(*at) == *release_name);
         let mut streams = BTreeMap::new();
         for tenant in &new.tenants {
@@ -126,7 +127,6 @@ impl Oracle {
         }
         self.events += 1 + new.tenants.iter().map(|tenant| tenant.events.len() as u64).sum::<u64>();
         let reverts = rolled_back.is_some_and(|of| !of.reverts);
-        let of = if let Trigger::Rollback { of } = trigger { Some(*of) } else { None };
         self.deploys.insert(new.id, Deploy { streams, turned: false, paused: false, outcome: None, goal, reverts, of });
         allowed
     }

@@ -221,7 +221,7 @@ name = "one"
 }
 
 fn pauses(seed: u64) -> Vec<PauseDef> {
-    let mut rng = Rng::of(seed, "pauses");
+    let mut rng = Rng::of(seed, "paused");
     let count = if rng.one_in(4) { rng.between(1, 4) } else { 0 };
     let pause = |_| PauseDef { at_call: rng.between(10, 400), lasts_ms: rng.pick(&[500, 5_000, 40_000, 120_000]) };
     (0..count).map(pause).collect()

@@ -123,6 +123,8 @@ fn code(event: &Event) -> Option<Code> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::saga::event::Direction;
+    use crate::saga::testing::{created, operator, paused, resumed, set};
 
     #[test]
     fn a_cell_is_quoted_where_it_would_end_or_be_two() {
@@ -130,6 +132,16 @@ mod tests {
         assert_eq!(quoted("a,b"), "\"a,b\"");
         assert_eq!(quoted("say \"so\"\nnow"), "\"say \"\"so\"\"\nnow\"");
         assert_eq!(quoted("a;b"), "\"a;b\"");
+    }
+
+    #[test]
+    fn whoever_said_so_is_named() {
+        let who = operator();
+        let turned = Event::Tenant(TenantEvent::TenantTurned { cause: Cause::DeployTurned });
+        for event in [created(&[1], 1), paused(), resumed(), set(Direction::Unwind)] {
+            assert_eq!(actor(&Event::Deploy(event)), Some(&who));
+        }
+        assert_eq!(actor(&turned), None);
     }
 
     #[test]

@@ -84,7 +84,8 @@ impl<T: Display> Display for Plain<T> {
 }
 
 fn head(out: Out<'_>, log: &dyn Log, account: &Account, report: &Report, own: &[Recorded]) -> Result<(), ExportError> {
-    let ended = account.outcome.map_or_else(|| "under way".to_owned(), |outcome| word(&outcome));
+    let stands = if account.paused.is_some() { "paused" } else { "under way" };
+    let ended = account.outcome.map_or_else(|| stands.to_owned(), |outcome| word(&outcome));
     let title = format!("Deploy of {} to {}: {ended}", account.release, account.fleet);
     write!(
         out,

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::{NewRequest, NewToken, Report, Request, RequestState, Settled, TakenIn, Token};
-use crate::base::{Code, Coded, DeployId, Digest, Timestamp, WorkerId};
-use crate::log::{Blob, LogError};
+use crate::base::{Code, Coded, DeployId, Digest, TenantId, Timestamp, WorkerId};
+use crate::log::{Blob, LogError, TailEvent, TenantRow};
 use crate::saga::summary::TenantStatus;
 
 /// A request was not taken in. Nothing of it is in the log.
@@ -180,4 +180,10 @@ pub trait Desk: Send + Sync {
 
     /// The tenants of a deploy in its order, so many to a cell: how many of which status are in each.
     async fn cells(&self, deploy: DeployId, per_cell: u64) -> Result<Vec<(u64, TenantStatus, u64)>, LogError>;
+
+    /// Events of a deploy, the newest first: those before a place in the log, where one is given.
+    async fn latest(&self, deploy: DeployId, before: Option<u64>, limit: usize) -> Result<Vec<TailEvent>, LogError>;
+
+    /// One tenant's header row within a deploy.
+    async fn tenant(&self, deploy: DeployId, tenant: &TenantId) -> Result<TenantRow, LogError>;
 }

@@ -198,7 +198,7 @@ async fn create(site: &Site, connection: &mut SqliteConnection, clock: &dyn Cloc
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    climb(site, connection, FIRST_FORMAT).await?;
+    climb(connection, FIRST_FORMAT).await.map_err(failed)?;
     sqlx::raw_sql("COMMIT").execute(connection).await.map_err(failed)?;
     Ok((id, FORMAT))
 }
@@ -217,22 +217,23 @@ async fn raise(site: &Site, connection: &mut SqliteConnection, format: u32) -> R
     if format == FORMAT {
         return Ok(());
     }
-    match sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await {
-        Ok(_) => {}
-        Err(error) if fault::is_read_only(&error) => return Ok(()),
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
+    let now = identify(site, connection).await?.map_or(FORMAT, |(_, now)| now);
+    let end = match climb(connection, now).await {
+        Ok(()) => "COMMIT",
+        // A file that is read only is not refused before the first write.
+        Err(error) if fault::is_read_only(&error) => "ROLLBACK",
+        // The connection goes with its transaction.
         Err(error) => return Err(failed(error)),
-    }
-    if let Some((_, now)) = identify(site, connection).await? {
-        climb(site, connection, now).await?;
-    }
-    sqlx::raw_sql("COMMIT").execute(connection).await.map_err(failed)?;
+    };
+    sqlx::raw_sql(end).execute(connection).await.map_err(failed)?;
     Ok(())
 }
 
 /// The steps from a format on.
-async fn climb(site: &Site, connection: &mut SqliteConnection, from: u32) -> Result<(), LogError> {
+async fn climb(connection: &mut SqliteConnection, from: u32) -> Result<(), sqlx::Error> {
     for (_, text) in STEPS.iter().filter(|(of, _)| *of >= from) {
-        sqlx::raw_sql(*text).execute(&mut *connection).await.map_err(|error| site.sql(&error))?;
+        sqlx::raw_sql(*text).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -124,16 +124,47 @@ pub(super) async fn tail(
     .bind(rows::int(limit))
     .fetch_all(connection)
     .await?;
-    let event = |row: &SqliteRow| {
-        let position = rows::unsigned(row, "position")?;
-        let body: &str = row.try_get("body")?;
-        let recorded = serde_json::from_str(body)
-            .map_err(|error| rules::corrupt(&format!("position {position}"), format!("it does not parse: {error}")))?;
-        let of_tenant = row.try_get::<i64, _>("key")? != EventColumns::OWN_STREAM;
-        let tenant = of_tenant.then(|| rows::tenant_id(row)).transpose()?;
-        Ok(TailEvent { position, stream: StreamId { deploy: id, tenant }, recorded })
-    };
-    found.iter().map(event).collect()
+    found.iter().map(|row| tail_event(id, row)).collect()
+}
+
+/// Events the newest first: before a place, where one is given.
+pub(super) async fn latest(
+    connection: &mut SqliteConnection,
+    id: DeployId,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<TailEvent>, Fault> {
+    let deploy = lease::deploy(connection, id).await?;
+    let found = sqlx::query(
+        "SELECT e.position, e.body, e.tenant AS key, t.tenant FROM events AS e LEFT JOIN tenants AS t ON t.key = e.tenant \
+         WHERE e.deploy = ?1 AND e.position < ?2 ORDER BY e.position DESC LIMIT ?3",
+    )
+    .bind(deploy.key)
+    .bind(before.map_or(i64::MAX, rows::int))
+    .bind(rows::int(limit))
+    .fetch_all(connection)
+    .await?;
+    found.iter().map(|row| tail_event(id, row)).collect()
+}
+
+fn tail_event(deploy: DeployId, row: &SqliteRow) -> Result<TailEvent, Fault> {
+    let position = rows::unsigned(row, "position")?;
+    let body: &str = row.try_get("body")?;
+    let recorded = serde_json::from_str(body)
+        .map_err(|error| rules::corrupt(&format!("position {position}"), format!("it does not parse: {error}")))?;
+    let of_tenant = row.try_get::<i64, _>("key")? != EventColumns::OWN_STREAM;
+    let tenant = of_tenant.then(|| rows::tenant_id(row)).transpose()?;
+    Ok(TailEvent { position, stream: StreamId { deploy, tenant }, recorded })
+}
+
+/// One tenant's row.
+pub(super) async fn tenant(
+    connection: &mut SqliteConnection,
+    id: DeployId,
+    tenant: &TenantId,
+) -> Result<TenantRow, Fault> {
+    let deploy = lease::deploy(connection, id).await?;
+    Ok(lease::tenant(connection, &deploy, tenant).await?.row)
 }
 
 pub(super) async fn census(connection: &mut SqliteConnection, id: DeployId) -> Result<Census, Fault> {

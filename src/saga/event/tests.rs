@@ -37,8 +37,8 @@ fn with_overrides(mut created: DeployEvent) -> DeployEvent {
     created
 }
 
-/// Every deploy event, as it is written.
-fn deploy_events() -> Vec<(DeployEvent, String)> {
+/// The creation of a deploy, by everything that can set one off.
+fn creations() -> Vec<(DeployEvent, String)> {
     let created = |trigger| DeployEvent::DeployCreated {
         release: digest(),
         release_name: "2026-08".into(),
@@ -49,7 +49,7 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
         changing: 3,
         fleet: "shops".into(),
         waves: vec![2, 1],
-        trigger,
+        trigger: Box::new(trigger),
         actor: operator(),
         previous: None,
         overrides: None,
@@ -58,19 +58,6 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
         format!(
             r#"{{"type":"deploy_created","release":"{DIGEST}","release_name":"2026-08","workflow":"{DIGEST}","workflow_name":"all-or-nothing","tenants":"{DIGEST}","tenant_count":3,"changing":3,"fleet":"shops","waves":[2,1],"trigger":{trigger},"actor":{{"name":"ada","host":"desk"}}}}"#
         )
-    };
-    let set = |direction, cause| DeployEvent::DirectionSet { direction, cause };
-    let account = [
-        (TenantOutcome::Completed, 1),
-        (TenantOutcome::Unwound, 2),
-        (TenantOutcome::Untouched, 3),
-        (TenantOutcome::Quarantined, 4),
-        (TenantOutcome::Stuck, 5),
-        (TenantOutcome::Abandoned, 6),
-    ];
-    let finished = |outcome, account: &[(TenantOutcome, u64)]| DeployEvent::DeployFinished {
-        outcome,
-        account: account.iter().copied().collect(),
     };
     vec![
         (created(Trigger::Command), created_json(r#""command""#)),
@@ -87,7 +74,9 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
                 revision: "a1b2".into(),
                 environment: Some("production".into()),
             }),
-            created_json(r#"{"webhook":{"webhook":"github","sender":"github","delivery":"d-1","event":"deployment","revision":"a1b2","environment":"production"}}"#),
+            created_json(
+                r#"{"webhook":{"webhook":"github","sender":"github","delivery":"d-1","event":"deployment","revision":"a1b2","environment":"production"}}"#,
+            ),
         ),
         (
             created(Trigger::Webhook {
@@ -98,17 +87,36 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
                 revision: "7".into(),
                 environment: None,
             }),
-            created_json(r#"{"webhook":{"webhook":"ci","sender":"standard","delivery":"d-2","event":"release","revision":"7"}}"#),
+            created_json(
+                r#"{"webhook":{"webhook":"ci","sender":"standard","delivery":"d-2","event":"release","revision":"7"}}"#,
+            ),
         ),
-        (
-            created(Trigger::Api { revision: Some("a1b2".into()) }),
-            created_json(r#"{"api":{"revision":"a1b2"}}"#),
-        ),
+        (created(Trigger::Api { revision: Some("a1b2".into()) }), created_json(r#"{"api":{"revision":"a1b2"}}"#)),
         (created(Trigger::Api { revision: None }), created_json(r#"{"api":{}}"#)),
         (with_overrides(created(Trigger::Command)), {
             let answered = format!(r#""overrides":{{"disowned":["{}"],"new_databases":["acme"]}}}}"#, deploy_id());
             created_json(r#""command""#).replace(r#""host":"desk"}}"#, &format!(r#""host":"desk"}},{answered}"#))
         }),
+    ]
+}
+
+/// Every deploy event, as it is written.
+fn deploy_events() -> Vec<(DeployEvent, String)> {
+    let set = |direction, cause| DeployEvent::DirectionSet { direction, cause };
+    let account = [
+        (TenantOutcome::Completed, 1),
+        (TenantOutcome::Unwound, 2),
+        (TenantOutcome::Untouched, 3),
+        (TenantOutcome::Quarantined, 4),
+        (TenantOutcome::Stuck, 5),
+        (TenantOutcome::Abandoned, 6),
+    ];
+    let finished = |outcome, account: &[(TenantOutcome, u64)]| DeployEvent::DeployFinished {
+        outcome,
+        account: account.iter().copied().collect(),
+    };
+    let mut events = creations();
+    events.extend([
         (DeployEvent::StageEntered { stage: 1 }, r#"{"type":"stage_entered","stage":1}"#.into()),
         (DeployEvent::WaveOpened { stage: 1, wave: 2 }, r#"{"type":"wave_opened","stage":1,"wave":2}"#.into()),
         (
@@ -151,7 +159,8 @@ fn deploy_events() -> Vec<(DeployEvent, String)> {
             DeployEvent::Sealed { root: digest(), signature: Some(Box::new(signature())) },
             format!(r#"{{"type":"sealed","root":"{DIGEST}","signature":{{"key":"{KEY}","signature":"{SIGNATURE}"}}}}"#),
         ),
-    ]
+    ]);
+    events
 }
 
 const FAILURE: &str = r#"{"class":"permanent","code":"WL0606","message":"no"}"#;

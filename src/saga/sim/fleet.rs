@@ -56,7 +56,13 @@ impl<'p> Fleet<'p> {
 
     /// Somebody turns it.
     pub fn turn(&mut self) {
-        self.deploy.apply(&set(Direction::Unwind)).unwrap();
+        self.take(&set(Direction::Unwind));
+    }
+
+    fn take(&mut self, event: &DeployEvent) {
+        if let Err(error) = self.deploy.apply(event) {
+            panic!("{error}");
+        }
     }
 
     pub fn is_paused(&self) -> bool {
@@ -70,12 +76,12 @@ impl<'p> Fleet<'p> {
 
     /// Somebody pauses it.
     pub fn pause(&mut self) {
-        self.deploy.apply(&paused()).unwrap();
+        self.take(&paused());
     }
 
     /// Somebody lets it go on.
     pub fn resume(&mut self) {
-        self.deploy.apply(&resumed()).unwrap();
+        self.take(&resumed());
     }
 
     /// Whether every step that belongs before this stage and wave has succeeded.
@@ -117,7 +123,7 @@ impl<'p> Fleet<'p> {
                 if let DeployEvent::WaveOpened { stage, wave } = *event {
                     assert!(self.is_done_before((stage, wave)), "a wave opened before the one before it was done");
                 }
-                self.deploy.apply(&event).unwrap();
+                self.take(&event);
             }
             Decision::Unwind => {
                 let troubled = |tenant: &Tenant<'_>| {

@@ -1,4 +1,4 @@
-//! How a course ended, and whether one without a death could have ended so in the same world.
+//! How a course ended, and whether one without a death and without a pause could have ended so in the same world.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -107,7 +107,7 @@ impl Ends {
         Self { alike, undisturbed: HashMap::new(), recovered: HashMap::new() }
     }
 
-    pub(super) fn add(&mut self, mut end: End, fleet: &Fleet<'_>, memory: Memory) {
+    pub(super) fn add(&mut self, mut end: End, fleet: &Fleet<'_>, paused: bool, memory: Memory) {
         let lost = fleet.tenants.iter().any(lost_evidence);
         let waits = |tenant: &Tenant<'_>| matches!(tenant.status(), TenantStatus::Stuck | TenantStatus::Abandoned);
         if lost && fleet.tenants.iter().any(waits) {
@@ -121,8 +121,8 @@ impl Ends {
         }
         // The want of evidence turns a deploy as a hand does: for no reason that lies in its steps.
         end.turned_by_hand |= lost;
-        let died = fleet.tenants.iter().any(|tenant| tenant.deaths > 0);
-        let kind = if died { &mut self.recovered } else { &mut self.undisturbed };
+        let disturbed = paused || fleet.tenants.iter().any(|tenant| tenant.deaths > 0);
+        let kind = if disturbed { &mut self.recovered } else { &mut self.undisturbed };
         kind.entry(end).or_default().insert(world);
     }
 
@@ -139,7 +139,7 @@ impl Ends {
         all.flat_map(each).collect()
     }
 
-    /// Every end after a death is one that is reached without a death, in each world in which it was reached.
+    /// Every end after a death or a pause is one that is reached without either, in each world in which it was reached.
     pub(super) fn check(&self) {
         let none = HashSet::new();
         for (end, worlds) in &self.recovered {
@@ -147,7 +147,7 @@ impl Ends {
             for world in worlds {
                 let among = |world: &World| without.contains(world) || without.iter().any(|other| other.holds(world));
                 let reached = among(world) || (self.alike && is_same(&end.tenants) && among(&world.reversed()));
-                assert!(reached, "only a death leads to {end:?} where {world:?}");
+                assert!(reached, "only a death or a pause leads to {end:?} where {world:?}");
             }
         }
     }

@@ -101,6 +101,8 @@ pub(super) const TWO_DEATHS: Reach = Reach { deaths: &[2], ..ONE_DEATH };
 pub(super) const PAUSED: Reach = Reach { pauses: true, ..ONE_DEATH };
 /// Of both tenants' workers one each: also of a process that drove both, at every pair of moments.
 pub(super) const BOTH_DIE: Reach = Reach { deaths: &[1, 1], ..ONE_DEATH };
+/// A pause, and a death of the second of two tenants' workers.
+pub(super) const PAUSED_BESIDE: Reach = Reach { deaths: &[0, 1], by_hand: false, ..PAUSED };
 /// The second tenant stops at each of its moments, and dies at any.
 pub(super) const STOPS: Reach = Reach { deaths: &[0, 1], by_hand: false, order: Order::SecondStops, ..ONE_DEATH };
 

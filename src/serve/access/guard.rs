@@ -8,6 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{HeaderMap, Method, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Need, need};
 use crate::base::{Code, Digest};
@@ -97,7 +98,7 @@ pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, mut reques
         let principal = match principal {
             Some(principal) if principal.role >= role => principal,
             Some(principal) => return too_little(&principal, role).into_response(),
-            None if is_page(&request) => return Redirect::to("/login").into_response(),
+            None if is_page(&request) => return Redirect::to(&login_path(&request)).into_response(),
             None => return unknown(&app, client).into_response(),
         };
         if let Err(problem) = not_from_elsewhere(&request, &principal) {
@@ -114,6 +115,14 @@ pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, mut reques
 fn is_page(request: &Request) -> bool {
     let html = |value: &http::HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/html"));
     request.method() == Method::GET && request.headers().get(header::ACCEPT).is_some_and(html)
+}
+
+/// The login, from which it goes on to what was asked for.
+fn login_path(request: &Request) -> String {
+    match request.uri().path_and_query().map(http::uri::PathAndQuery::as_str) {
+        None | Some("/") => "/login".to_owned(),
+        Some(wanted) => format!("/login?next={}", utf8_percent_encode(wanted, NON_ALPHANUMERIC)),
+    }
 }
 
 fn too_little(principal: &Principal, needed: Role) -> Problem {
@@ -169,21 +178,22 @@ fn local_name(headers: &HeaderMap) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-/// What changes something must not come from a page of another site. Browsers say where a request comes from; what is no browser says
-/// nothing, and has a token that no other site has.
+/// What changes something must not come from a page of another site; what is no browser has a token that no other site has.
 fn not_from_elsewhere(request: &Request, principal: &Principal) -> Result<(), Problem> {
-    if matches!(*request.method(), Method::GET | Method::HEAD) || principal.via == Via::Token {
-        return Ok(());
-    }
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let same = match (header("sec-fetch-site"), header("origin"), header("host")) {
-        (Some(site), _, _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, at)| at == host),
-        (None, Some(_), None) => false,
-        (None, None, _) => true,
-    };
-    if same {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if reads || principal.via == Via::Token || !from_elsewhere(request.headers()) {
         return Ok(());
     }
     Err(Problem::new(Code::NotAllowed, "this request comes from a page of another site, and nothing was done"))
+}
+
+/// Whether a page of another site made a browser send this. Browsers say where a request comes from; what is no browser says nothing.
+pub(in crate::serve) fn from_elsewhere(headers: &HeaderMap) -> bool {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (header("sec-fetch-site"), header("origin"), header("host")) {
+        (Some(site), _, _) => !matches!(site, "same-origin" | "none"),
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, at)| at != host),
+        (None, Some(_), None) => true,
+        (None, None, _) => false,
+    }
 }

@@ -49,6 +49,12 @@ impl Secret {
         Ok(Self { id, text })
     }
 
+    /// The public name in a token's text.
+    #[must_use]
+    pub fn id_in(text: &str) -> Option<&str> {
+        text.strip_prefix(PREFIX)?.split_once('_').map(|(id, _)| id)
+    }
+
     /// What is handed to its holder.
     #[must_use]
     pub fn expose(&self) -> &str {

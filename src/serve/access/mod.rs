@@ -12,6 +12,7 @@ mod guard;
 mod keys;
 mod routes;
 
-pub use guard::{Client, Principal, guard};
+pub(super) use guard::{COOKIE, cookie, from_elsewhere};
+pub use guard::{Client, Principal, Via, guard};
 pub use keys::{Keys, Secret};
 pub use routes::{Need, ROUTES, need};

@@ -1,9 +1,9 @@
 //! The API under `/v1`.
 
-mod deploys;
+pub(super) mod deploys;
 mod events;
 mod server;
-mod steer;
+pub(super) mod steer;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::deploys::{Standing, accepted};
 use crate::base::{Code, DeployId, TenantId};
 use crate::engine::{self, Settled, Word};
-use crate::log::{Asked, RequestState, Settled as RequestSettled, What, WhenBusy};
+use crate::log::{Asked, RequestState, Settled as RequestSettled, TakenIn, What, WhenBusy};
 use crate::saga::event::{Resolution, Trigger};
 use crate::serve::access::Principal;
 use crate::serve::app::App;
@@ -24,7 +24,7 @@ use crate::serve::take::{Ask, take};
 #[serde(deny_unknown_fields, default)]
 pub(in crate::serve) struct Reason {
     /// In your words, for the log.
-    reason: Option<String>,
+    pub(in crate::serve) reason: Option<String>,
 }
 
 /// Which tenants, and why.
@@ -32,9 +32,9 @@ pub(in crate::serve) struct Reason {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::serve) struct Retry {
     /// Only this tenant; all stuck ones where none is named.
-    tenant: Option<TenantId>,
+    pub(in crate::serve) tenant: Option<TenantId>,
     /// In your words, for the log.
-    reason: Option<String>,
+    pub(in crate::serve) reason: Option<String>,
 }
 
 /// What is true of the step at which tenants are stuck.
@@ -53,12 +53,12 @@ pub(in crate::serve) enum As {
 pub(in crate::serve) struct Resolve {
     /// Only this tenant; all stuck ones where none is named, which must be stuck at the same step over the same thing.
     #[serde(default)]
-    tenant: Option<TenantId>,
+    pub(in crate::serve) tenant: Option<TenantId>,
     /// What is true.
     #[serde(rename = "as")]
-    what: As,
+    pub(in crate::serve) what: As,
     /// In your words, for the log.
-    reason: String,
+    pub(in crate::serve) reason: String,
 }
 
 /// How the undoing goes.
@@ -126,7 +126,7 @@ fn begun(id: DeployId, found: &Known) -> Result<(), Problem> {
 
 type Answer = Result<Json<Said>, Problem>;
 
-pub(super) async fn pause(
+pub(in crate::serve) async fn pause(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
@@ -138,7 +138,7 @@ pub(super) async fn pause(
     said(&app, id, &found, changed, None).await
 }
 
-pub(super) async fn resume(
+pub(in crate::serve) async fn resume(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
@@ -149,7 +149,7 @@ pub(super) async fn resume(
     said(&app, id, &found, changed, None).await
 }
 
-pub(super) async fn unwind(
+pub(in crate::serve) async fn unwind(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
@@ -162,7 +162,7 @@ pub(super) async fn unwind(
 }
 
 /// Calls a deploy off: one that waits is not begun, one that is under way is unwound.
-pub(super) async fn cancel(
+pub(in crate::serve) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
@@ -188,7 +188,7 @@ pub(super) async fn cancel(
     said(&app, id, &found, changed, None).await
 }
 
-pub(super) async fn retry(
+pub(in crate::serve) async fn retry(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
@@ -200,7 +200,7 @@ pub(super) async fn retry(
     said(&app, id, &found, true, Some(settled)).await
 }
 
-pub(super) async fn resolve(
+pub(in crate::serve) async fn resolve(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
@@ -226,13 +226,23 @@ pub(super) async fn rollback(
     At(id): At<String>,
     Body(Rollback { workflow, when_busy }): Body<Rollback>,
 ) -> Result<Response, Problem> {
-    let (id, found) = known(&app, &principal, &id).await?;
+    Ok(accepted(&app, roll_back(&app, &principal, &id, workflow, when_busy).await?))
+}
+
+/// Asks for a finished deploy to be undone.
+pub(in crate::serve) async fn roll_back(
+    app: &App,
+    principal: &Principal,
+    id: &str,
+    workflow: Option<String>,
+    when_busy: Option<WhenBusy>,
+) -> Result<TakenIn, Problem> {
+    let (id, found) = known(app, principal, id).await?;
     begun(id, &found)?;
     // What cannot be rolled back is told now, and not by a request that is refused later.
     engine::finished_release(&*app.log, id).await?;
     let what = What::Rollback { of: id, workflow };
     let asked = Asked { what, trigger: Trigger::Rollback { of: id }, actor: principal.actor() };
     let when_busy = when_busy.unwrap_or(app.settings.when_busy);
-    let taken = take(&app, &found.fleet, Ask { asked, deliveries: Vec::new(), when_busy, reports: Vec::new() }).await?;
-    Ok(accepted(&app, taken))
+    take(app, &found.fleet, Ask { asked, deliveries: Vec::new(), when_busy, reports: Vec::new() }).await
 }

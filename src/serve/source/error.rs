@@ -211,3 +211,21 @@ impl Coded for SourceError {
         Some(next.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_that_changed_is_told_with_both_releases() {
+        let revision = Revision::new("v1").unwrap();
+        let (first, now) = (Digest::of(b"first"), Digest::of(b"now"));
+        let error = SourceError::RevisionChanged { revision, source_kind: SourceKind::Git, first, now };
+        assert_eq!(error.code(), Code::RevisionChanged);
+        let (first, now) = (first.short(), now.short());
+        let said = format!(
+            "revision v1 (git) is not what it was: its release was {first} when it was first seen, and is {now} now"
+        );
+        assert_eq!(error.to_string(), said);
+    }
+}

@@ -53,7 +53,7 @@ pub struct GitSettings {
     /// Its URL, with its references resolved: `https://` with or without `user:password@`, `ssh://`, `user@host:path`, `file://`, and
     /// `http://` to this machine itself.
     pub url: Secret,
-    /// The migration folder in it: `db/migrations`; `.` for the repository's top.
+    /// The migration folder in it: `db/migrations`; `.`, or nothing, for the repository's top.
     pub path: String,
     /// How long finding a release in it may take, from the first word to the server until its files are read.
     pub timeout: Duration,

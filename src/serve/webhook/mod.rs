@@ -16,8 +16,6 @@ mod report;
 mod rules;
 mod sender;
 mod template;
-#[cfg(test)]
-mod tests;
 
 pub use error::Rejected;
 pub use report::{CommitId, Guid, ReportRequest, ReportState, ReportTo, RepositoryName};

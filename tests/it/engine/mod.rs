@@ -1,5 +1,6 @@
 //! The engine over real files, and over sessions that say what a real server says only rarely.
 
+mod pause;
 mod process;
 mod rig;
 

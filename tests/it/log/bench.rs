@@ -133,7 +133,7 @@ pub fn new_deploy(fleet: &str, tenants: Vec<NewTenant>) -> NewDeploy {
         changing: 0,
         fleet: fleet.into(),
         waves: vec![1],
-        trigger: Trigger::Command,
+        trigger: Box::new(Trigger::Command),
         actor: actor(),
         previous: None,
         overrides: None,

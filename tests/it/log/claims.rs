@@ -117,7 +117,6 @@ async fn a_heartbeat_prolongs_what_is_held_and_tells_what_is_lost(bench: Bench) 
 }
 
 /// A worker that has lost track of a tenant (its driver died) must not keep it for ever.
-
 async fn a_lease_that_its_holder_has_forgotten_runs_out(bench: Bench) {
     let deploy = bench.open(&["a", "b"]).await;
     bench.claim(deploy, "w", 2).await;
@@ -130,7 +129,6 @@ async fn a_lease_that_its_holder_has_forgotten_runs_out(bench: Bench) {
 }
 
 /// A process that slept past its lease still has its tenants in hand: handing it one of them again would drive it twice.
-
 async fn a_worker_is_not_handed_what_it_still_holds(bench: Bench) {
     let deploy = bench.open(&["a", "b"]).await;
     let claim = bench.claim(deploy, "w", 1).await.remove(0);

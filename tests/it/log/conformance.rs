@@ -77,7 +77,6 @@ async fn a_fleet_has_one_unfinished_deploy(bench: Bench) {
 }
 
 /// Between the look at the tenants and the write, another deploy of the fleet came and went: the plans may be for what is no longer so.
-
 async fn a_deploy_that_was_planned_before_another_ran_is_refused(bench: Bench) {
     let early = bench.after_newest(new_deploy("f", vec![new_tenant("a")])).await;
     let first = bench.open(&["a"]).await;

@@ -226,6 +226,30 @@ async fn a_server_that_never_answers_is_given_up_in_time_and_leaves_no_process()
 }
 
 #[tokio::test]
+async fn a_search_that_nobody_waits_for_any_more_ends_with_all_of_its_processes() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/shop.git", listener.local_addr().unwrap());
+    let repository = Repository::new();
+    let sources = repository.sources(&url, Duration::from_mins(10));
+    let name = revision("main");
+    let connected = tokio::task::spawn_blocking(move || listener.accept().unwrap());
+    // Whoever asked is gone as soon as git has connected.
+    let connection = tokio::select! {
+        found = sources.find(&name) => panic!("{found:?}"),
+        connection = connected => connection.unwrap(),
+    };
+    let begun = Instant::now();
+    while is_worked_in(&repository.scratch()) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "git outlives the search");
+        tokio::task::yield_now().await;
+    }
+    drop(connection);
+    // What git was just writing when its folder was removed is for the next start.
+    sources.clean().await;
+    assert_eq!(fs::read_dir(repository.scratch()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_the_password_is_told_with_its_words_and_without_ours() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();

@@ -2,6 +2,7 @@
 
 mod folder;
 mod git;
+mod http;
 mod repository;
 
 use std::path::Path;

@@ -15,7 +15,7 @@ mkdir -p "$copy/src"
 cp -R "$root/src/base" "$root/src/saga" "$copy/src/"
 cp "$root/Cargo.lock" "$copy/"
 # Neither the binary and the benchmark, nor what only the other floors need.
-sed -E '/^default-run/d; /^\[\[bench\]\]/,/^$/d; /^(async-trait|clap|futures-util|glob|percent-encoding|sqlx|tempfile|tokio|tracing[a-z-]*|url) = /d' \
+sed -E '/^default-run/d; /^\[\[bench\]\]/,/^$/d; /^(askama|async-trait|axum|bytes|clap|fantoccini|futures-util|glob|governor|hmac|http[a-z-]*|hyper[a-z-]*|metrics[a-z-]*|percent-encoding|reqwest|rustls|sqlx|subtle|tempfile|tokio[a-z-]*|tower|tracing[a-z-]*|url|utoipa) = /d' \
     "$root/Cargo.toml" >"$copy/Cargo.toml"
 printf '//! The machines alone.\n#![allow(warnings)]\npub mod base;\npub mod saga;\n' >"$copy/src/lib.rs"
 

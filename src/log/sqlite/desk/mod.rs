@@ -10,12 +10,13 @@ use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
+use super::read;
 use super::store::{SqliteLog, question};
 use super::writer::{Command, Work};
-use crate::base::{DeployId, Digest, Timestamp, WorkerId};
+use crate::base::{DeployId, Digest, TenantId, Timestamp, WorkerId};
 use crate::log::{
     Blob, Desk, LogError, NewRequest, NewToken, PushedRelease, Report, Request, RequestState, ServerRow, Settled,
-    TakeError, TakenIn, Token, rules,
+    TailEvent, TakeError, TakenIn, TenantRow, Token, rules,
 };
 use crate::saga::summary::TenantStatus;
 
@@ -173,5 +174,13 @@ impl Desk for SqliteLog {
 
     async fn cells(&self, deploy: DeployId, per_cell: u64) -> Result<Vec<(u64, TenantStatus, u64)>, LogError> {
         question!(self, |connection| reports::cells(connection, deploy, per_cell))
+    }
+
+    async fn latest(&self, deploy: DeployId, before: Option<u64>, limit: usize) -> Result<Vec<TailEvent>, LogError> {
+        question!(self, |connection| read::latest(connection, deploy, before, limit))
+    }
+
+    async fn tenant(&self, deploy: DeployId, tenant: &TenantId) -> Result<TenantRow, LogError> {
+        question!(self, |connection| read::tenant(connection, deploy, tenant))
     }
 }

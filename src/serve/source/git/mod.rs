@@ -73,7 +73,7 @@ impl Repository {
 
 /// The parts of a path inside a repository.
 fn parts(path: &str) -> Result<Vec<String>, String> {
-    if path == "." {
+    if matches!(path, "" | ".") {
         return Ok(Vec::new());
     }
     let parts: Vec<String> = path.strip_suffix('/').unwrap_or(path).split('/').map(str::to_owned).collect();
@@ -228,7 +228,8 @@ mod tests {
         assert_eq!(parts("db/migrations/").unwrap(), ["db", "migrations"]);
         assert_eq!(parts(".").unwrap(), Vec::<String>::new());
         let deep = vec!["a"; GIT_PATH_DEPTH_MAX + 1].join("/");
-        for bad in ["", "/", "/db", "db//m", "../db", "db/../..", "./db", "db\nm", &deep] {
+        assert_eq!(parts("").unwrap(), Vec::<String>::new());
+        for bad in ["/", "/db", "db//m", "../db", "db/../..", "./db", "db\nm", &deep] {
             parts(bad).unwrap_err();
         }
     }

@@ -1,0 +1,237 @@
+//! `status`, `watch`: how a deploy stands at the server, and followed there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{Brief, Deploy, Remote, is_open};
+use crate::audit::{Account, Line};
+use crate::base::DeployId;
+use crate::cli::deploy::ended;
+use crate::cli::output::{Exit, Failure, table};
+use crate::cli::progress::{Follower, Watched, account_text};
+use crate::log::Settled;
+use crate::saga::summary::{TenantStatus, TenantSummary, stands_still};
+
+/// How often the server is asked.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Events that are asked for at a time.
+const PAGE: usize = 1_000;
+
+/// Looks after which a request that has not begun is said to wait.
+const WAITING_AFTER: u32 = 6;
+
+/// Looks that may fail one after the other before following is given up: a server that is started anew takes a moment.
+const LOOKS_FAILED_MAX: u32 = 60;
+
+/// A deploy at the server.
+struct AtServer {
+    remote: Arc<Remote>,
+    deploy: DeployId,
+}
+
+#[derive(Deserialize)]
+struct Events {
+    items: Vec<Line>,
+}
+
+#[async_trait]
+impl Watched for AtServer {
+    fn look(&self) -> Duration {
+        LOOK
+    }
+
+    async fn end(&self) -> Option<u64> {
+        let mut end = 0;
+        loop {
+            let page = self.tail(end, PAGE).await?;
+            let Some(last) = page.last() else { return Some(end) };
+            end = last.position;
+        }
+    }
+
+    async fn tail(&self, after: u64, limit: usize) -> Option<Vec<Line>> {
+        let path = format!("/v1/deploys/{}/events?after={after}&limit={limit}", self.deploy);
+        let events: Events = self.remote.get(&path).await.ok()?;
+        Some(events.items)
+    }
+
+    async fn counts(&self) -> Option<BTreeMap<TenantStatus, u64>> {
+        Some(self.remote.deploy(self.deploy).await.ok()?.account?.census)
+    }
+}
+
+/// What is told of a deploy that is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Everything.
+    All,
+    /// What happens from now on.
+    New,
+}
+
+/// Follows a deploy to its end, or to where a human must decide.
+pub(super) async fn follow(remote: &Arc<Remote>, id: DeployId, tells: Tells) -> Result<Exit, Failure> {
+    let begun = match until_begun(remote, id).await? {
+        Begun::Deploy => id,
+        Begun::Other(exit) => return Ok(exit),
+    };
+    let watched = AtServer { remote: Arc::clone(remote), deploy: begun };
+    let mut follower = Follower::of(Box::new(watched), begun, remote.output);
+    if tells == Tells::New {
+        follower.catch_up().await;
+    }
+    let mut failed = 0;
+    let (account, exit) = loop {
+        match remote.deploy(begun).await {
+            Ok(Deploy { account: Some(account), standing, .. }) => {
+                failed = 0;
+                if let Some(exit) = over(&account, &standing) {
+                    break (account, exit);
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                failed += 1;
+                if failed >= LOOKS_FAILED_MAX {
+                    return Err(failure.on_the_way());
+                }
+            }
+        }
+        follower.tick().await;
+    };
+    follower.finish().await;
+    remote.output.answer(&account, || account_text(&account));
+    Ok(exit)
+}
+
+/// The exit code of a deploy that has come to its end, or to where only a human moves it.
+fn over(account: &Account, standing: &str) -> Option<Exit> {
+    if let Some(outcome) = account.outcome {
+        return Some(ended(outcome, account));
+    }
+    let still = standing == "unwinding" && stands_still(account.census.keys().copied(), account.direction);
+    (standing == "paused" || still).then_some(Exit::Waiting)
+}
+
+/// What a request has become.
+enum Begun {
+    Deploy,
+    Other(Exit),
+}
+
+/// Waits as long as a request waits.
+async fn until_begun(remote: &Arc<Remote>, id: DeployId) -> Result<Begun, Failure> {
+    let mut looks = 0;
+    loop {
+        let deploy = remote.deploy(id).await?;
+        if deploy.account.is_some() {
+            return Ok(Begun::Deploy);
+        }
+        if let Some(settled) = deploy.request.and_then(|request| request.settled) {
+            return match settled {
+                Settled::Created => Ok(Begun::Deploy),
+                Settled::Same { deploy } => {
+                    remote.output.line(format!("the same was asked for before, as deploy {deploy}"));
+                    Box::pin(follow(remote, deploy, Tells::All)).await.map(Begun::Other)
+                }
+                Settled::NothingToDo { tenants } => {
+                    let answer = json!({ "deploy": null, "tenants": tenants, "changing": 0 });
+                    remote.output.answer(&answer, || {
+                        format!("nothing to do: all {tenants} tenants are on the release (known from the log; no tenant was connected to)")
+                    });
+                    Ok(Begun::Other(Exit::Done))
+                }
+                Settled::Refused { code, message, next, tenants } => {
+                    let refusals = tenants.into_iter();
+                    let refusals = refusals
+                        .map(|(tenant, code, message)| crate::engine::Refusal { tenant, code, message })
+                        .collect();
+                    Err(Failure::told(code, message, next, refusals))
+                }
+                Settled::Cancelled { actor, reason } => {
+                    let message = format!("it was called off by {} before it began: {reason}", actor.name);
+                    Err(Failure::told(crate::base::Code::WrongState, message, None, Vec::new()))
+                }
+            };
+        }
+        // The server looks at the fleet before it begins: only what takes longer than that waits for something else.
+        looks += 1;
+        if looks == WAITING_AFTER {
+            remote.output.line(format!("deploy {id} is taken in, and waits for its turn"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+pub(super) async fn watch(remote: &Arc<Remote>, named: Option<&str>) -> Result<Exit, Failure> {
+    let id = remote.which(named).await?;
+    follow(remote, id, Tells::All).await
+}
+
+#[derive(Deserialize)]
+struct Tenants {
+    items: Vec<Tenant>,
+    #[serde(default)]
+    next: Option<Value>,
+}
+
+#[derive(Deserialize, serde::Serialize)]
+struct Tenant {
+    tenant: String,
+    summary: TenantSummary,
+}
+
+pub(super) async fn status(
+    remote: &Arc<Remote>,
+    named: Option<&str>,
+    all: bool,
+    tenants: bool,
+) -> Result<Exit, Failure> {
+    if all {
+        let rows = remote.deploys(50).await?;
+        let cells = |row: &Brief| [row.id.to_string(), row.standing.replace('_', " ")];
+        let answer: Vec<Value> = rows.iter().map(|row| json!({ "deploy": row.id, "standing": row.standing })).collect();
+        remote.output.answer(&answer, || table(&rows.iter().map(cells).collect::<Vec<_>>()));
+        return Ok(Exit::Done);
+    }
+    let id = remote.which(named).await?;
+    let deploy = remote.deploy(id).await?;
+    let Some(account) = deploy.account else {
+        let answer = json!({ "deploy": id, "standing": deploy.standing });
+        let open = is_open(&deploy.standing);
+        remote.output.answer(&answer, || {
+            let words = deploy.standing.replace('_', " ");
+            let next = if open { format!("\nnext: windlass watch {id} --server URL") } else { String::new() };
+            format!("deploy {id} is {words}{next}")
+        });
+        return Ok(Exit::Done);
+    };
+    if !tenants {
+        remote.output.answer(&account, || account_text(&account));
+        return Ok(Exit::Done);
+    }
+    let (mut rows, mut after) = (Vec::new(), None::<Value>);
+    loop {
+        let cursor = after.map(|after| format!("&after={}", after.to_string().trim_matches('"'))).unwrap_or_default();
+        let page: Tenants = remote.get(&format!("/v1/deploys/{id}/tenants?limit={PAGE}{cursor}")).await?;
+        rows.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    remote.output.answer(&json!({ "account": account, "tenants": rows }), || {
+        let cells = rows.iter().map(|row| {
+            let step = row.summary.step.as_ref().map(ToString::to_string).unwrap_or_default();
+            [row.tenant.clone(), row.summary.status.to_string(), step, row.summary.message.clone().unwrap_or_default()]
+        });
+        format!("{}{}", account_text(&account), table(&cells.collect::<Vec<_>>()))
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,86 @@
+//! `pause`, `resume`, `unwind`, `retry`, `resolve`: said to a deploy through its server, which heeds it; then followed.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::Remote;
+use super::look::{Tells, follow};
+use crate::base::DeployId;
+use crate::cli::operate::{ResolveArgs, What};
+use crate::cli::output::{Exit, Failure};
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    tenants: Vec<String>,
+    #[serde(default)]
+    busy: Vec<String>,
+}
+
+async fn say(remote: &Remote, named: Option<&str>, what: &str, body: &Value) -> Result<(DeployId, Said), Failure> {
+    let id = remote.which(named).await?;
+    let said = remote.post(&format!("/v1/deploys/{id}/{what}"), body).await?;
+    Ok((id, said))
+}
+
+pub(super) async fn pause(remote: &Arc<Remote>, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
+    let (id, _) = say(remote, named, "pause", &json!({ "reason": reason })).await?;
+    let standing = remote.deploy(id).await?.standing;
+    remote.output.answer(&json!({ "deploy": id, "standing": standing }), || {
+        format!(
+            "deploy {id} is {}: nothing new starts, what is running ends\nnext: windlass resume {id} --server URL",
+            standing.replace('_', " ")
+        )
+    });
+    Ok(Exit::Done)
+}
+
+pub(super) async fn resume(remote: &Arc<Remote>, named: Option<&str>) -> Result<Exit, Failure> {
+    let (id, _) = say(remote, named, "resume", &json!({})).await?;
+    follow(remote, id, Tells::New).await
+}
+
+pub(super) async fn unwind(remote: &Arc<Remote>, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
+    let (id, _) = say(remote, named, "unwind", &json!({ "reason": reason })).await?;
+    // To have been unwound is what was asked for.
+    follow(remote, id, Tells::New).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
+}
+
+pub(super) async fn retry(
+    remote: &Arc<Remote>,
+    named: Option<&str>,
+    tenant: Option<String>,
+    reason: &str,
+) -> Result<Exit, Failure> {
+    let mut body = json!({ "reason": reason });
+    if let Some(tenant) = tenant {
+        body["tenant"] = Value::String(tenant);
+    }
+    let (id, said) = say(remote, named, "retry", &body).await?;
+    remote.output.line(format!("to be tried again: {}", said.tenants.join(", ")));
+    tell_busy(remote, &said);
+    follow(remote, id, Tells::New).await
+}
+
+pub(super) async fn resolve(remote: &Arc<Remote>, args: &ResolveArgs) -> Result<Exit, Failure> {
+    let what = match args.what {
+        What::Undone => "undone",
+        What::Applied => "applied",
+    };
+    let mut body = json!({ "as": what, "reason": args.reason });
+    if let Some(tenant) = &args.tenant {
+        body["tenant"] = Value::String(tenant.clone());
+    }
+    let (id, said) = say(remote, args.deploy.as_deref(), "resolve", &body).await?;
+    tell_busy(remote, &said);
+    follow(remote, id, Tells::New).await
+}
+
+fn tell_busy(remote: &Remote, said: &Said) {
+    if !said.busy.is_empty() {
+        let busy = said.busy.join(", ");
+        remote.output.line(format!("being worked on at this moment, and not settled: {busy}; say it again for them"));
+    }
+}

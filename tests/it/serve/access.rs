@@ -1,0 +1,109 @@
+//! Who may do what: every route with every role.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use windlass::serve::{Need, ROUTES};
+
+use super::house::{House, answer};
+
+/// Makes a token with the command line.
+fn token(house: &House, role: &str, more: &[&str]) -> String {
+    let ran = house
+        .project
+        .command()
+        .args(["--json", "token", "create", "--name", role, "--role", role])
+        .args(more)
+        .output()
+        .unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    made["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_route_admits_its_role_and_those_above_it_and_nobody_else() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    let roles = ["viewer", "deployer", "operator", "admin"];
+    let tokens: Vec<String> = roles.iter().map(|role| token(&house, role, &[])).collect();
+    let mut table =
+        String::from("route                                              nobody  viewer  deployer  operator  admin\n");
+    for (method, path, need) in ROUTES {
+        // Nothing there: who is let in is told so, or that something is missing; who is not, is told that.
+        let filled = path
+            .replace("{id}", "00000000-0000-7000-8000-000000000000")
+            .replace("{tenant}", "t")
+            .replace("{digest}", &"0".repeat(64));
+        let filled = filled.replace("{name}", "none").replace("{part}", "none").replace("{command}", "none");
+        let mut cells = Vec::new();
+        for who in std::iter::once(None).chain(tokens.iter().map(Some)) {
+            let mut request = server.ask(method.clone(), &filled);
+            if let Some(token) = who {
+                request = request.bearer_auth(token);
+            }
+            let (status, _) = answer(request).await;
+            cells.push(if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) { "-" } else { "yes" });
+        }
+        table.push_str(&format!(
+            "{:6} {:42}  {:6}  {:6}  {:8}  {:8}  {}\n",
+            method.as_str(),
+            path,
+            cells[0],
+            cells[1],
+            cells[2],
+            cells[3],
+            cells[4]
+        ));
+        let expected: Vec<&str> = match need {
+            Need::Nothing => vec!["yes"; 5],
+            // A webhook that is not there, and a login without a token.
+            Need::Proof => continue,
+            Need::Role(least) => {
+                let open = |role: &&str| windlass::log::Role::ALL.iter().any(|of| of.as_str() == *role && of >= least);
+                std::iter::once("-").chain(roles.iter().map(|role| if open(role) { "yes" } else { "-" })).collect()
+            }
+        };
+        assert_eq!(cells, expected, "{method} {path}\n{}", server.said());
+    }
+    println!("{table}");
+}
+
+#[tokio::test]
+async fn a_token_is_good_until_it_is_revoked_or_has_expired_and_only_for_its_fleets() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    let (ours, theirs) = (token(&house, "viewer", &[]), token(&house, "viewer", &["--fleet", "elsewhere"]));
+    let get = |token: String, path: &'static str| answer(server.ask(Method::GET, path).bearer_auth(token));
+    assert_eq!(get(ours.clone(), "/v1/deploys").await.0, StatusCode::OK);
+    assert_eq!(get(theirs, "/v1/deploys").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(get("wl_00000000_nothing".to_owned(), "/v1/deploys").await.0, StatusCode::UNAUTHORIZED);
+    let short = token(&house, "viewer", &["--expires", "1ms"]);
+    assert_eq!(get(short, "/v1/deploys").await.0, StatusCode::UNAUTHORIZED);
+    let id = ours.split('_').nth(1).unwrap();
+    house.project.windlass(&format!("token revoke {id}")).ends_with(0);
+    assert_eq!(get(ours.clone(), "/v1/deploys").await.0, StatusCode::UNAUTHORIZED);
+    let listed = house.project.windlass("token list").ends_with(0).stdout;
+    assert!(listed.contains("revoked") && !listed.contains(ours.split('_').nth(2).unwrap()));
+    let log = std::fs::read(house.project.at("windlass.db")).unwrap();
+    let secret = ours.split('_').nth(2).unwrap().as_bytes();
+    assert!(!log.windows(secret.len()).any(|at| at == secret), "the log holds the token itself");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_can_do_nothing_with_a_server_that_needs_no_token() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    let post = |name: &'static str, value: &'static str| {
+        answer(server.ask(Method::POST, "/v1/deploys").header(name, value).json(&json!({ "revision": "v1" })))
+    };
+    assert_eq!(post("origin", "https://evil.example").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(post("sec-fetch-site", "cross-site").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(post("host", "evil.example").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(server.get("/v1/deploys").await.1["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_public_address_is_not_served_without_a_token() {
+    let house = House::of(1, "");
+    let ran = house.project.windlass("serve --listen 0.0.0.0:0").ends_with(1);
+    assert!(ran.stderr.contains("WL0831") && ran.stderr.contains("windlass token create"), "{}", ran.stderr);
+}

@@ -1,0 +1,70 @@
+//! Clients that cost more than they should.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+
+use super::house::House;
+
+fn socket(url: &str) -> TcpStream {
+    let socket = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_body_of_a_gigabyte_is_refused_before_it_is_read() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    let mut socket = socket(&server.url);
+    write!(socket, "POST /webhooks/github HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1073741824\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    let _ = socket.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("WL0803"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_read_no_further_than_its_limit() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    let mut socket = socket(&server.url);
+    write!(socket, "POST /webhooks/github HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    let chunk = vec![b'x'; 1024 * 1024];
+    let mut sent = 0;
+    // It answers and closes; what is written to it then fails, sooner or later.
+    while sent < 64
+        && write!(socket, "100000\r\n")
+            .and_then(|()| socket.write_all(&chunk))
+            .and_then(|()| write!(socket, "\r\n"))
+            .is_ok()
+    {
+        sent += 1;
+    }
+    assert!(sent < 64, "it takes whatever comes");
+    let (status, _) = server.get("/healthz").await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_sends_its_head_too_slowly_is_let_go_while_others_are_answered() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    let slow: Vec<TcpStream> = (0..50)
+        .map(|_| {
+            let mut socket = socket(&server.url);
+            write!(socket, "GET /healthz HTTP/1.1\r\nx-slow: ").unwrap();
+            socket
+        })
+        .collect();
+    let (status, _) = server.get("/healthz").await;
+    assert_eq!(status, StatusCode::OK);
+    let begun = Instant::now();
+    for mut socket in slow {
+        let mut rest = Vec::new();
+        // Closed by the server, with or without a word.
+        let _ = socket.read_to_end(&mut rest);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(50), "the server waits for whoever is slow");
+}

@@ -1,0 +1,9 @@
+//! The server: the real binary, asked over HTTP on loopback.
+
+mod access;
+mod deaths;
+mod hooks;
+mod house;
+mod limits;
+mod remote;
+mod show;
