@@ -1,5 +1,6 @@
 //! Every limit that is not a setting, with its unit in its name and its reason beside it (promise P10).
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Bytes of a tenant id. Fits an index key of every engine with room for a prefix.
@@ -175,11 +176,15 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long running steps are given to end when a server is told to.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Requests a second of one address, over its connections, and how many may come at once.
-pub const REQUESTS_PER_SECOND_MAX: u32 = 200;
+/// Requests a second of one address where nothing is set, over its connections, and how many may come at once: some hundred people who
+/// look at the page from behind one proxy.
+pub const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(500).unwrap();
+
+/// As many may be set.
+pub const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
 
 /// Refused tokens and signatures a minute of one address, beyond which it is told to wait. What is right is let in all the same.
-pub const REFUSED_PER_MINUTE_MAX: u32 = 30;
+pub const REFUSED_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// How long a session of the page lasts.
 pub const SESSION: Duration = Duration::from_hours(12);

@@ -10,12 +10,14 @@ mod url;
 mod webhook;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::base::Revision;
+use crate::base::limits::REQUESTS_PER_SECOND;
 use crate::fleet::SecretRef;
 
 pub(super) use self::file::File;
@@ -36,6 +38,8 @@ pub struct Serve {
     pub tls: Option<Tls>,
     /// What becomes of a request while the fleet has a deploy under way.
     pub when_busy: WhenBusy,
+    /// Requests a second of one address that are answered.
+    pub requests_per_second: NonZeroU32,
     /// Where releases are looked for.
     pub release: ReleaseSources,
     /// Who may start deploys by a webhook. Their names are unique.
@@ -170,6 +174,7 @@ impl Default for Serve {
             projects: Vec::new(),
             tls: None,
             when_busy: WhenBusy::Queue,
+            requests_per_second: REQUESTS_PER_SECOND,
             release: ReleaseSources::default(),
             webhooks: Vec::new(),
             notify: Vec::new(),

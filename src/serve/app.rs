@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::access::Keys;
+use super::accounts::Accounts;
 use super::hook::Secrets;
 use super::live::Pulses;
 use super::source::Sources;
@@ -92,6 +93,8 @@ pub struct App {
     pub pulses: Pulses,
     /// Secrets of webhooks that were read a moment ago.
     pub secrets: Secrets,
+    /// Accounts that were made a moment ago.
+    pub accounts: Accounts,
     /// Since when it serves.
     pub started_at: Timestamp,
 }

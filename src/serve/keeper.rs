@@ -131,13 +131,13 @@ async fn carry_on(
         return Ok(Round::Rest);
     }
     fleet.project.refuse_unresolved(&*app.log, id, &claimable(direction)).await?;
-    if *taken_up != Some(id) {
+    if *taken_up != Some(id) && !is_driven(app, id).await? {
         if !engine::taken_up(&*app.log, id, &server_actor(), &app.worker).await? {
             return Ok(Round::Moved);
         }
-        *taken_up = Some(id);
         tracing::info!(fleet = fleet.name(), deploy = %id, "an unfinished deploy is taken up");
     }
+    *taken_up = Some(id);
     let settings = Settings { concurrency: fleet.project.concurrency(), ..Settings::default() };
     let gateway = Arc::clone(&fleet.gateway);
     let engine = Engine::new(Arc::clone(&app.log), gateway, app.worker.clone(), settings)
@@ -154,6 +154,11 @@ async fn carry_on(
         Ending::Finished(_) => Round::Moved,
         Ending::Waiting | Ending::Stopped | Ending::Paused => Round::Rest,
     })
+}
+
+/// Whether somebody else is at work on a deploy, as far as can be known: then it goes faster with us, and was not left behind.
+async fn is_driven(app: &App, id: DeployId) -> Result<bool, LogError> {
+    Ok(app.log.holders(id).await?.iter().any(|holder| *holder != app.worker && !engine::is_dead(holder)))
 }
 
 /// What its request says of a deploy: that it is one now; or that somebody called it off while it was being created, which nobody could

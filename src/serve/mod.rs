@@ -4,6 +4,7 @@
 //! [`start`] binds and takes over; [`Server::run`] serves until it is told to stop.
 
 mod access;
+mod accounts;
 mod api;
 mod app;
 mod extract;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,9 +21,6 @@ use tower::ServiceExt as _;
 use super::access::Client;
 use crate::base::limits::{CONNECTIONS_MAX, HEAD_TIMEOUT, REQUEST_TIMEOUT};
 use crate::engine::Stop;
-
-/// HTTP/2 streams of one connection.
-const STREAMS_MAX: u32 = 100;
 
 /// Bytes of the heads of one request, all together.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -84,15 +81,10 @@ where
         request.extensions_mut().insert(Client(client));
         request.map(axum::body::Body::new)
     }));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD_TIMEOUT)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    // HTTP/1.1 alone, and known beforehand: a listener that first looks which protocol it is has no limit for whoever says nothing.
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         // The client went away, or sent what is no HTTP.
         tracing::debug!(%client, %error, "a connection has ended badly");

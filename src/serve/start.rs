@@ -15,6 +15,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::access::Keys;
+use super::accounts::Accounts;
 use super::app::{App, Fleet};
 use super::hook::Secrets;
 use super::keeper::keep;
@@ -22,11 +23,13 @@ use super::live::Pulses;
 use super::router::router;
 use super::server::serve;
 use super::source::{SourceError, Sources};
+use super::webhook::check_secret;
 use crate::base::limits::{DRAIN_TIMEOUT, KEEPER_PAUSE_MAX, SERVER_SEEN};
 use crate::base::{Code, Coded, SystemClock};
 use crate::config::FILE_NAME;
 use crate::config::serve::Tls;
 use crate::engine::{Stop, this_worker};
+use crate::fleet::UnresolvedSecret;
 use crate::log::{Desk, Log, LogError, ServerRow, SqliteLog};
 use crate::project::{Creates, Project, ProjectError};
 use crate::step::Kinds;
@@ -75,6 +78,17 @@ pub enum ServeError {
         /// Which.
         address: SocketAddr,
     },
+    /// A secret of a webhook can prove nothing.
+    #[error("a secret of the webhook {webhook} can prove nothing: {reason}")]
+    Secret {
+        /// Which.
+        webhook: String,
+        /// Why not; never a part of it.
+        reason: String,
+    },
+    /// No secret of a webhook can be read.
+    #[error(transparent)]
+    Unresolved(#[from] UnresolvedSecret),
     /// The certificate cannot be used.
     #[error("the certificate in {} cannot be used: {reason}", path.display())]
     Tls {
@@ -91,7 +105,10 @@ impl Coded for ServeError {
             ServeError::Project(error) => error.code(),
             ServeError::Source(error) => error.code(),
             ServeError::Log(error) => error.code(),
-            ServeError::OtherLog { .. } | ServeError::SameFleet { .. } => Code::ConfigInvalid,
+            ServeError::OtherLog { .. } | ServeError::SameFleet { .. } | ServeError::Secret { .. } => {
+                Code::ConfigInvalid
+            }
+            ServeError::Unresolved(error) => error.code(),
             ServeError::Bind { .. } | ServeError::Open { .. } | ServeError::Tls { .. } => Code::NotServed,
         }
     }
@@ -101,6 +118,7 @@ impl Coded for ServeError {
             ServeError::Project(error) => error.next(),
             ServeError::Source(error) => error.next(),
             ServeError::Log(error) => error.next(),
+            ServeError::Unresolved(error) => error.next(),
             ServeError::Open { .. } => Some("windlass token create --name admin --role admin".to_owned()),
             _ => Some("mend [serve] in windlass.toml, then: windlass serve".to_owned()),
         }
@@ -136,10 +154,11 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
         }
         projects.push(other);
     }
+    check_secrets(&projects[0]).await?;
     let clock = Arc::new(SystemClock);
     let log: Arc<SqliteLog> = projects[0].log(Creates::Yes).await?;
     let desk: Arc<dyn Desk> = Arc::clone(&log) as Arc<dyn Desk>;
-    let keys = Keys::new(Arc::clone(&desk), clock);
+    let keys = Keys::new(Arc::clone(&desk), clock, settings.requests_per_second);
     if !settings.listen.ip().is_loopback() && !keys.any().await? {
         return Err(ServeError::Open { address: settings.listen });
     }
@@ -170,9 +189,36 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
         keys,
         pulses: Pulses::default(),
         secrets: Secrets::default(),
+        accounts: Accounts::default(),
         started_at,
     };
     Ok(Server { app: Arc::new(app), listener, tls, tell })
+}
+
+/// Refuses secrets that cannot prove anything: better now than at the first delivery. While they are changed one may be missing.
+async fn check_secrets(project: &Project) -> Result<(), ServeError> {
+    let resolver = project.config.resolver();
+    for webhook in &project.config.serve.webhooks {
+        let (mut good, mut missing) = (false, None);
+        for reference in &webhook.secrets {
+            match reference.resolve("serve.webhook.secrets", &resolver).await {
+                Ok(secret) => {
+                    check_secret(webhook.sender, &secret).map_err(|reason| ServeError::Secret {
+                        webhook: webhook.name.clone(),
+                        reason: reason.to_owned(),
+                    })?;
+                    good = true;
+                }
+                Err(error) => missing = Some(error),
+            }
+        }
+        match missing {
+            Some(error) if !good => return Err(error.into()),
+            Some(error) => tracing::warn!(webhook = webhook.name, %error, "a secret of this webhook cannot be read"),
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 /// The certificate, for a listener.
@@ -189,7 +235,7 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| bad(&tls.cert, error.to_string()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -7,6 +7,7 @@ mod webhook;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::url::{GitUrl, HttpUrl, Query};
 use super::{FolderTemplate, Git, Notify, ReleaseSources, Serve, Tls, Traces, WhenBusy};
-use crate::base::limits::{GIT_TIMEOUT_MAX, NOTIFY_MAX, SERVE_PROJECTS_MAX, WEBHOOKS_MAX};
+use crate::base::limits::{
+    GIT_TIMEOUT_MAX, NOTIFY_MAX, REQUESTS_PER_SECOND, REQUESTS_PER_SECOND_MAX, SERVE_PROJECTS_MAX, WEBHOOKS_MAX,
+};
 use crate::config::ConfigError;
 use crate::fleet::SecretRef;
 use crate::saga::workflow::parse_duration;
@@ -36,6 +39,7 @@ pub(in crate::config) struct File {
     projects: Vec<String>,
     tls: Option<WrittenTls>,
     when_busy: WhenBusy,
+    requests_per_second: Option<i64>,
     release: WrittenRelease,
     webhook: Vec<webhook::Written>,
     notify: Vec<WrittenNotify>,
@@ -103,6 +107,14 @@ fn some_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<S
     texts(deserializer).map(Some)
 }
 
+/// A number of requests a second.
+fn rate(number: i64) -> Result<NonZeroU32, ConfigError> {
+    let fits = u32::try_from(number).ok().filter(|number| *number <= REQUESTS_PER_SECOND_MAX).and_then(NonZeroU32::new);
+    fits.ok_or_else(|| {
+        invalid("serve.requests_per_second", format!("{number} is not between 1 and {REQUESTS_PER_SECOND_MAX}"))
+    })
+}
+
 fn invalid(key: &str, reason: impl Into<String>) -> ConfigError {
     ConfigError::invalid(key, reason)
 }
@@ -146,6 +158,7 @@ impl File {
             projects: projects(&self.projects, base_dir)?,
             tls: self.tls.map(|tls| Tls { cert: base_dir.join(tls.cert), key: base_dir.join(tls.key) }),
             when_busy: self.when_busy,
+            requests_per_second: self.requests_per_second.map_or(Ok(REQUESTS_PER_SECOND), rate)?,
             release: self.release.into_sources(base_dir)?,
             webhooks,
             notify: notify.collect::<Result<_, _>>()?,

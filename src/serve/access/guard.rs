@@ -90,7 +90,8 @@ pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, mut reques
     if !app.keys.admits(client.ip()) {
         return Problem::new(Code::TooManyRequests, "too many requests from this address").into_response();
     }
-    let principal = match identify(&app, request.headers(), client).await {
+    let local = local_name(&request);
+    let principal = match identify(&app, request.headers(), local, client).await {
         Ok(principal) => principal,
         Err(error) => return Problem::of(&error).into_response(),
     };
@@ -141,7 +142,12 @@ fn unknown(app: &App, client: SocketAddr) -> Problem {
 }
 
 /// Who it is; none where nothing says so.
-async fn identify(app: &App, headers: &HeaderMap, client: SocketAddr) -> Result<Option<Principal>, LogError> {
+async fn identify(
+    app: &App,
+    headers: &HeaderMap,
+    local: bool,
+    client: SocketAddr,
+) -> Result<Option<Principal>, LogError> {
     if let Some(text) = bearer(headers) {
         return Ok(app.keys.find(text).await?.map(|token| Principal::of(token, Via::Token, client)));
     }
@@ -151,7 +157,7 @@ async fn identify(app: &App, headers: &HeaderMap, client: SocketAddr) -> Result<
             return Ok(Some(Principal::of(token, Via::Session { csrf: csrf(text) }, client)));
         }
     }
-    let open = client.ip().is_loopback() && app.bound.ip().is_loopback() && local_name(headers);
+    let open = client.ip().is_loopback() && app.bound.ip().is_loopback() && local;
     if !open || app.keys.any().await? {
         return Ok(None);
     }
@@ -172,8 +178,10 @@ pub(in crate::serve) fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the client calls the server by a name of this machine: a browser that was sent here under another name says so.
-fn local_name(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return true };
+fn local_name(request: &Request) -> bool {
+    // HTTP/2 has the name in the address, HTTP/1 in a header; what says neither is no browser.
+    let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = request.uri().authority().map(http::uri::Authority::as_str).or(header) else { return true };
     let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::base::limits::{REFUSED_PER_MINUTE_MAX, REQUESTS_PER_SECOND_MAX};
+use crate::base::limits::REFUSED_PER_MINUTE_MAX;
 use crate::base::{Clock, Digest};
 use crate::log::{Desk, LogError, Token};
 
@@ -84,13 +84,12 @@ pub struct Keys {
 impl Keys {
     /// Reads tokens from this desk.
     #[must_use]
-    pub fn new(desk: Arc<dyn Desk>, clock: Arc<dyn Clock>) -> Self {
-        let number = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+    pub fn new(desk: Arc<dyn Desk>, clock: Arc<dyn Clock>, requests_per_second: NonZeroU32) -> Self {
         Self {
             desk,
             clock,
-            requests: RateLimiter::keyed(Quota::per_second(number(REQUESTS_PER_SECOND_MAX))),
-            refusals: RateLimiter::keyed(Quota::per_minute(number(REFUSED_PER_MINUTE_MAX))),
+            requests: RateLimiter::keyed(Quota::per_second(requests_per_second)),
+            refusals: RateLimiter::keyed(Quota::per_minute(REFUSED_PER_MINUTE_MAX)),
         }
     }
 

@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Account, account};
+use crate::audit::Account;
 use crate::base::limits::{PAGE_DEFAULT, PAGE_MAX};
 use crate::base::{Code, DeployId, Digest, Timestamp};
 use crate::log::{Asked, Delivery, DeployRow, Report, Request, RequestState, Selection, TakenIn, What, WhenBusy};
@@ -192,7 +192,7 @@ pub(in crate::serve) async fn read(app: &App, id: DeployId, found: Known) -> Res
     let Known { fleet, request, row } = found;
     let standing = Standing::of(row.as_ref(), request.as_ref());
     let account = match &row {
-        Some(_) => Some(account(&*app.log, id).await?),
+        Some(_) => Some((*app.accounts.of(&*app.log, id).await?).clone()),
         None => None,
     };
     let reports = app.desk.reports(id).await?;

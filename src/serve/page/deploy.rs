@@ -64,14 +64,22 @@ struct Follow {
 }
 
 impl Follow {
-    async fn of(app: &App, id: DeployId, standing: Standing, begun: bool) -> Result<Self, Problem> {
+    fn of(standing: Standing, position: u64) -> Self {
         let how = match standing {
             Standing::Queued => "wait",
             Standing::UnderWay | Standing::Paused | Standing::Unwinding => "events",
             _ => "no",
         };
-        let position = if begun { app.log.end(id).await? } else { 0 };
-        Ok(Self { how, position })
+        Self { how, position }
+    }
+}
+
+/// The place of a deploy's last event. Read before anything else is: what a page shows is never older than it says. Zero where that
+/// cannot be read, which whatever is read next will say.
+async fn place(app: &App, id: &str) -> u64 {
+    match id.parse() {
+        Ok(id) => app.log.end(id).await.unwrap_or_default(),
+        Err(_) => 0,
     }
 }
 
@@ -82,16 +90,15 @@ pub(super) async fn show(
     At(id): At<String>,
     Asks(asked): Asks<Asked>,
 ) -> Result<Response, Problem> {
+    let position = place(&app, &id).await;
     let (id, found) = known(&app, &principal, &id).await?;
     if asked.state.is_some() || asked.cell.is_some() {
         let row = found.row.ok_or_else(|| Problem::new(Code::NoSuchThing, "the deploy has no tenants yet"))?;
         return tenants::show(&app, &principal, &row, asked.state.as_deref(), asked.cell, asked.after).await;
     }
     let row = found.row.clone();
-    // Before anything else is read: what is read later is never older.
-    let standing = Standing::of(row.as_ref(), found.request.as_ref());
-    let follow = Follow::of(&app, id, standing, row.is_some()).await?;
     let deploy = read(&app, id, found).await?;
+    let follow = Follow::of(deploy.standing, position);
     let seen = Seen { app: &app, principal: &principal, row, deploy, before: asked.before };
     let title = format!("{}: {}", mark(seen.deploy.standing, seen.waits()).word, seen.deploy.fleet);
     let parts = seen.parts(&[]).await?;
@@ -106,11 +113,11 @@ pub(super) async fn part(
     At((id, part)): At<(String, String)>,
     Asks(asked): Asks<Asked>,
 ) -> Result<Response, Problem> {
+    let position = place(&app, &id).await;
     let (id, found) = known(&app, &principal, &id).await?;
     let row = found.row.clone();
-    let standing = Standing::of(row.as_ref(), found.request.as_ref());
-    let follow = Follow::of(&app, id, standing, row.is_some()).await?;
     let deploy = read(&app, id, found).await?;
+    let follow = Follow::of(deploy.standing, position);
     let seen = Seen { app: &app, principal: &principal, row, deploy, before: None };
     let mut parts = if part == "all" {
         let without: Vec<&str> = asked.without.iter().flat_map(|text| text.split(',')).collect();

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
 use subtle::ConstantTimeEq as _;
 
-use crate::base::Code;
 use crate::base::limits::FORM_BYTES_MAX;
+use crate::base::{Code, Digest};
 use crate::serve::access::{Principal, Via};
 use crate::serve::extract::read;
 use crate::serve::problem::Problem;
@@ -19,7 +19,7 @@ use crate::serve::problem::Problem;
 static OPEN: LazyLock<Option<String>> = LazyLock::new(|| {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(Digest(bytes).to_string())
 });
 
 /// The fields of a form that was sent.

@@ -11,7 +11,7 @@ use super::form::proof;
 use super::text::{in_url, moment, number, sentence};
 use super::waves::{Stage, stages};
 use crate::audit::{
-    Line, actor_words, cause_words, headline, next_words, set_off_words, trigger_words, waits_for_human,
+    Account, Line, actor_words, cause_words, headline, next_words, set_off_words, trigger_words, waits_for_human,
 };
 use crate::base::limits::PAGE_EVENTS;
 use crate::base::{Code, DeployId, Digest};
@@ -54,7 +54,7 @@ pub(super) struct Mark {
 /// The mark of a standing.
 pub(super) const fn mark(standing: Standing, waits: bool) -> Mark {
     let (word, tone, sign) = match standing {
-        _ if waits => ("Waits for you", "human", "!"),
+        _ if waits => ("Waits for a human", "human", "!"),
         Standing::Queued => ("Waits for its turn", "calm", "…"),
         Standing::UnderWay => ("Under way", "run", "▸"),
         Standing::Paused => ("Paused", "warn", "‖"),
@@ -94,10 +94,17 @@ impl Seen<'_> {
         Ok(Some(Part { name, digest, body }))
     }
 
+    /// How it stands in a sentence, with the numbers as long as they change.
+    fn says(&self, account: &Account) -> String {
+        let moves = account.outcome.is_none() && account.paused.is_none() && !self.waits();
+        let counts = if moves { format!(": {}", counts(account).label) } else { String::new() };
+        format!("The deploy {}{counts}.", headline(account))
+    }
+
     fn headline(&self) -> askama::Result<String> {
         let Deploy { id, fleet, standing, request, account, trouble, .. } = &self.deploy;
-        let (what, sentence) = match (account, request) {
-            (Some(account), _) => (trigger_words(&account.trigger, &account.release), sentence(&headline(account))),
+        let (what, says) = match (account, request) {
+            (Some(account), _) => (trigger_words(&account.trigger, &account.release), self.says(account)),
             (None, Some(request)) => (asked_words(&request.asked.what), settled_words(request.settled.as_ref())),
             (None, None) => (String::new(), String::new()),
         };
@@ -110,8 +117,8 @@ impl Seen<'_> {
             id: *id,
             fleet,
             mark: mark(*standing, self.waits()),
-            what: super::text::sentence(&what),
-            sentence,
+            what: sentence(&what),
+            says,
             cause: account.as_ref().and_then(|of| of.cause.as_ref()).map(cause_words),
             refusal: refusal(request.as_ref().and_then(|of| of.settled.as_ref())),
             same: match request.as_ref().and_then(|of| of.settled.as_ref()) {
@@ -126,15 +133,14 @@ impl Seen<'_> {
             ended: ended.map(|at| (at.0, moment(at))),
             seal: account.as_ref().and_then(|of| of.seal).map(|seal| seal.short()),
             next,
-            bar: account.as_ref().map(|of| Bar::of(of.census.iter().map(|(status, count)| (*status, *count)))),
+            bar: account.as_ref().map(counts),
         }
         .render()
     }
 
     fn commands(&self) -> askama::Result<String> {
-        let commands = offered(self);
         let csrf = proof(self.principal).unwrap_or_default();
-        Commands { id: self.deploy.id, csrf, commands, tenant: None }.render()
+        Commands { id: self.deploy.id, csrf, offered: offered(self), tenant: None }.render()
     }
 
     async fn cells(&self) -> Result<askama::Result<String>, LogError> {
@@ -148,7 +154,7 @@ impl Seen<'_> {
         let legend = account.census.iter().map(|(status, count)| (*status, number(*count))).collect();
         let per_cell = per_cell(account.tenants);
         let unchanged = account.tenants.saturating_sub(account.changing);
-        Ok(Cells {
+        Ok(Grid {
             tenants: number(account.tenants),
             one: account.tenants == 1,
             unchanged: (unchanged > 0).then(|| number(unchanged)),
@@ -221,6 +227,11 @@ impl Seen<'_> {
     }
 }
 
+/// The tenants of an account by state.
+fn counts(account: &Account) -> Bar {
+    Bar::of(account.census.iter().map(|(status, count)| (*status, *count)))
+}
+
 /// What was asked for, in words.
 pub(super) fn asked_words(what: &What) -> String {
     match what {
@@ -290,7 +301,7 @@ struct Headline<'a> {
     fleet: &'a str,
     mark: Mark,
     what: String,
-    sentence: String,
+    says: String,
     cause: Option<String>,
     refusal: Option<Refusal>,
     same: Option<DeployId>,
@@ -311,13 +322,13 @@ struct Headline<'a> {
 pub(super) struct Commands<'a> {
     pub(super) id: DeployId,
     pub(super) csrf: &'a str,
-    pub(super) commands: Vec<Command>,
+    pub(super) offered: Vec<Command>,
     pub(super) tenant: Option<&'a str>,
 }
 
 #[derive(Template)]
 #[template(path = "parts/cells.html")]
-struct Cells {
+struct Grid {
     tenants: String,
     one: bool,
     unchanged: Option<String>,

@@ -29,7 +29,8 @@ struct Page<'a> {
     fleet: String,
     tenant: String,
     of: TenantAccount,
-    problem: Option<(Code, &'static str, String, String)>,
+    /// What went wrong last; in full where no step says so.
+    problem: Option<(Code, &'static str, String, Option<String>)>,
     ready_at: Option<String>,
     lease: Option<(String, String, bool)>,
     steps: Vec<Step>,
@@ -61,19 +62,20 @@ pub(super) async fn show(
     };
     let open = found.row.is_some_and(|row| row.summary.outcome.is_none());
     let of = tenant_account(&*app.log, id, row).await?;
-    let commands = if open { offered_of_tenant(&principal, of.status) } else { Vec::new() };
+    let offered = if open { offered_of_tenant(&principal, of.status) } else { Vec::new() };
     let csrf = proof(&principal).unwrap_or_default();
     let events = of.events.iter().rev().map(|event| (moment(event.at), event.what.clone(), event.by.to_string()));
+    let told = |text: &str| of.steps.iter().any(|step| step.failure.as_ref().is_some_and(|of| of.message == text));
     let page = Page {
         frame: Frame::new(format!("{tenant}: {}", of.status), Some(&principal)),
         id,
         fleet: found.fleet.name().to_owned(),
-        problem: of.code.map(|code| (code, code.title(), page_of(code), of.message.clone().unwrap_or_default())),
+        problem: of.code.map(|code| (code, code.title(), page_of(code), of.message.clone().filter(|text| !told(text)))),
         ready_at: of.ready_at.map(moment),
         lease: of.lease.as_ref().map(|lease| (lease.owner.to_string(), moment(lease.until), lease.over)),
         steps: of.steps.iter().map(step).collect(),
         events: events.collect(),
-        commands: Commands { id, csrf, commands, tenant: Some(&tenant) },
+        commands: Commands { id, csrf, offered, tenant: Some(&tenant) },
         tenant: tenant.clone(),
         of,
     };

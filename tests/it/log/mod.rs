@@ -12,7 +12,7 @@ macro_rules! conformance {
     };
 }
 
-mod bench;
+pub mod bench;
 mod claims;
 mod conformance;
 mod differential;

@@ -7,7 +7,7 @@ use windlass::serve::{Need, ROUTES};
 use super::house::{House, answer};
 
 /// Makes a token with the command line.
-fn token(house: &House, role: &str, more: &[&str]) -> String {
+pub fn token(house: &House, role: &str, more: &[&str]) -> String {
     let ran = house
         .project
         .command()

@@ -125,8 +125,12 @@ impl Server {
         let mut answers = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         answers.read_line(&mut line).unwrap();
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned);
-        let url = url.unwrap_or_else(|| panic!("it does not say where it is: {line}{}", said.lock().unwrap()));
+        // How others reach it may be something else.
+        let bound =
+            line.split_once("(listening on ").and_then(|(_, rest)| rest.split_once(')')).map(|(bound, _)| bound);
+        let bound = bound.unwrap_or_else(|| panic!("it does not say where it is: {line}{}", said.lock().unwrap()));
+        let scheme = if line.contains("at https://") { "https" } else { "http" };
+        let url = format!("{scheme}://{bound}");
         // What it says at its end must have somewhere to go.
         std::thread::spawn(move || answers.lines().map_while(Result::ok).for_each(drop));
         Self { child, http, url, said }

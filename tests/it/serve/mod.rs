@@ -5,5 +5,7 @@ mod deaths;
 mod hooks;
 mod house;
 mod limits;
+mod page;
+mod places;
 mod remote;
 mod show;
