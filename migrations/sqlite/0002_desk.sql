@@ -75,13 +75,14 @@ CREATE TABLE tokens (
 CREATE TABLE reports (
     deploy   TEXT    NOT NULL,
     target   TEXT    NOT NULL,
-    -- The place in the log up to which it has been told.
+    -- How far it has been told; 0: nothing.
     position INTEGER NOT NULL,
     state    TEXT    NOT NULL CHECK (state IN ('open', 'done', 'given_up')),
     attempts INTEGER NOT NULL,
     next_at  INTEGER NOT NULL,
-    -- What went wrong last.
+    -- What went wrong last, and since when it goes wrong.
     error    TEXT,
+    failing_since INTEGER,
     PRIMARY KEY (deploy, target)
 ) STRICT, WITHOUT ROWID;
 

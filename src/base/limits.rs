@@ -313,3 +313,47 @@ pub const FORM_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of the address that a login leads back to.
 pub const NEXT_BYTES_MAX: usize = 1_000;
+
+// What others are told.
+
+/// How long telling somebody something may take, from the connection to the end of the answer.
+pub const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a report is in hand while it is told. A server that dies with it leaves it to the next one for as long.
+pub const REPORT_CLAIM: Duration = Duration::from_secs(12);
+
+/// How often it is looked whether there is anything to tell.
+pub const REPORT_LOOK: Duration = Duration::from_millis(200);
+
+/// How often it is looked for deploys that a command has begun, so that they are told of too.
+pub const REPORT_OPEN_LOOK: Duration = Duration::from_secs(1);
+
+/// Reports looked at in one round: more wait for the next one.
+pub const REPORTS_LOOKED_AT_MAX: usize = 1_000;
+
+/// Reports that are told at once, all in all.
+pub const REPORTS_AT_ONCE_MAX: usize = 16;
+
+/// Reports that are told at once to one address: what is slow is not to take the room of the others.
+pub const REPORTS_TO_ONE_MAX: usize = 2;
+
+/// The pause after the first failure to tell; it doubles with each one.
+pub const REPORT_PAUSE_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest pause between two tries, but where the other side asks for a longer one.
+pub const REPORT_PAUSE_MAX: Duration = Duration::from_hours(1);
+
+/// The longest pause that the other side may ask for.
+pub const REPORT_RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+
+/// How long telling one thing is tried before it is given up: a weekend and a day.
+pub const REPORT_GIVE_UP: Duration = Duration::from_hours(72);
+
+/// Bytes of an answer to a report that are read; nothing of them is shown.
+pub const REPORT_ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// How long a request that was called off is watched for a deploy that was just being created, before its asker is told.
+pub const REPORT_CANCEL_WAIT: Duration = Duration::from_secs(5);
+
+/// Spans of a trace that are sent at once. Those of one tenant stay together, however many.
+pub const SPANS_AT_ONCE_MAX: usize = 500;

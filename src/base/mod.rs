@@ -8,6 +8,7 @@ pub mod crash;
 pub mod digest;
 pub mod ids;
 pub mod limits;
+pub mod measure;
 pub mod revision;
 pub mod signature;
 pub mod time;

@@ -225,12 +225,16 @@ pub fn main(kinds: Kinds) -> ExitCode {
             return exit.into();
         }
     };
-    tracing_subscriber::fmt()
+    let said = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("WINDLASS_LOG"))
         .with_writer(std::io::stderr)
         // A standard error that is gone is nothing to fail over, and saying so there panics.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    // One object a line, for programs; anything else is for people.
+    match std::env::var("WINDLASS_LOG_FORMAT").as_deref() {
+        Ok("json") => said.json().flatten_event(true).with_current_span(false).init(),
+        _ => said.init(),
+    }
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let exit = runtime.block_on(run(cli, kinds));

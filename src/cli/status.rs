@@ -1,14 +1,16 @@
 //! `status`: how a deploy stands, and which there were.
 
 use crate::base::count;
+use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, Creates};
 use super::output::{Exit, Failure, table};
 use super::progress::account_text;
-use crate::audit::account;
-use crate::log::TenantQuery;
+use crate::audit::{Account, account};
+use crate::log::{Desk as _, Log as _, TenantQuery};
 use crate::saga::event::{Direction, Trigger};
+use crate::serve::Standing;
 
 /// Deploys listed.
 const DEPLOYS_LISTED: usize = 50;
@@ -19,28 +21,45 @@ pub(super) enum What {
 }
 
 pub(super) async fn status(context: &Context, asked: What) -> Result<Exit, Failure> {
-    let log = context.log(Creates::No).await?;
+    let log = context.project().log(Creates::No).await?;
     let (named, tenants) = match asked {
         What::One { deploy, tenants } => (deploy, tenants),
         What::Deploys => return deploys(context).await,
     };
     let row = context.which(&*log, named.as_deref()).await?;
     let account = account(&*log, row.id).await?;
+    let told: Vec<Standing> = log.reports(row.id).await?.iter().map(Standing::of).collect();
+    let text = || account_text(&account) + &told_text(&told);
     if !tenants {
-        context.output.answer(&account, || account_text(&account));
+        context.output.answer(&Stands { account: &account, reports: &told }, text);
         return Ok(Exit::Done);
     }
     let rows = log.tenants(row.id, &TenantQuery { statuses: Vec::new(), after: None, limit: usize::MAX }).await?;
     let listed: Vec<_> = rows.iter().map(|row| json!({ "tenant": row.tenant, "summary": row.summary })).collect();
-    context.output.answer(&json!({ "account": account, "tenants": listed }), || {
+    context.output.answer(&json!({ "account": account, "reports": told, "tenants": listed }), || {
         let cells = rows.iter().map(|row| {
             let step = row.summary.step.as_ref().map(ToString::to_string).unwrap_or_default();
             let message = row.summary.message.clone().unwrap_or_default();
             [row.tenant.to_string(), row.summary.status.to_string(), step, message]
         });
-        format!("{}{}", account_text(&account), table(&cells.collect::<Vec<_>>()))
+        format!("{}{}", text(), table(&cells.collect::<Vec<_>>()))
     });
     Ok(Exit::Done)
+}
+
+/// How a deploy stands, and who has been told.
+#[derive(Serialize)]
+struct Stands<'a> {
+    #[serde(flatten)]
+    account: &'a Account,
+    /// Those whom a server tells of it.
+    #[serde(skip_serializing_if = "<[Standing]>::is_empty")]
+    reports: &'a [Standing],
+}
+
+/// Who has not been told, a line each.
+fn told_text(told: &[Standing]) -> String {
+    told.iter().filter_map(Standing::worry).map(|line| format!("{line}\n")).collect()
 }
 
 async fn deploys(context: &Context) -> Result<Exit, Failure> {

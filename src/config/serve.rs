@@ -140,9 +140,25 @@ pub struct Notify {
     pub url: HttpUrl,
     /// What they are signed with: `whsec_…`.
     pub secret: SecretRef,
-    /// Which events; none: all. Each is a dotted word such as `deploy.finished`.
+    /// Which events; none: all. Each is one of [`NOTIFY_EVENTS`], or `deploy.*`, or `request.*`.
     pub events: Option<Vec<String>>,
 }
+
+/// What receivers of outgoing webhooks are told of, by name.
+pub const NOTIFY_EVENTS: [&str; 12] = [
+    "request.queued",
+    "request.refused",
+    "request.nothing_to_do",
+    "request.same",
+    "request.cancelled",
+    "deploy.created",
+    "deploy.turned",
+    "deploy.paused",
+    "deploy.resumed",
+    "deploy.stuck",
+    "deploy.unstuck",
+    "deploy.finished",
+];
 
 /// Where traces go.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,10 +12,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{counter, histogram};
+use tokio::time::Instant;
+
 use super::gateway::OpenSession;
 use super::run::{Shared, limits};
 use crate::base::crash::{Point, point};
 use crate::base::limits::{MESSAGE_BYTES_MAX, POLL, STARTS_PER_STEP_MAX};
+use crate::base::measure;
 use crate::base::{Attempt, Code, Epoch, TenantId, Timestamp};
 use crate::fleet::Tenant;
 use crate::log::{Append, AppendError, Claim, LeaseAfter, LogError};
@@ -227,8 +231,16 @@ impl Driver {
         }
         let state = self.state.clone();
         let events = std::mem::take(&mut self.pending);
+        let is_stuck =
+            |event: &TenantEvent| matches!(event, TenantEvent::TenantFinished { outcome: TenantOutcome::Stuck, .. });
+        let stuck = events.iter().any(is_stuck);
         match self.append(events, &state, LeaseAfter::Release).await {
-            Ok(()) => Ok(LetGo::At(status)),
+            Ok(()) => {
+                if stuck {
+                    counter!(measure::STUCK).increment(1);
+                }
+                Ok(LetGo::At(status))
+            }
             Err(AppendError::Log(error)) => Err(error),
             Err(_) => Ok(LetGo::Fenced),
         }
@@ -297,7 +309,10 @@ impl Driver {
             Err(AppendError::Log(error)) => return Err(error),
             Err(_) => return Ok(Flow::End(LetGo::Fenced)),
         }
-        match self.perform(step, half, attempt).await {
+        let began = Instant::now();
+        let performed = self.perform(step, half, attempt).await;
+        measured(step, half, began, &performed);
+        match performed {
             Ok(evidence) => self.record(succeeded(step, half, evidence)),
             Err(Trouble { failure, outcome: Outcome::NoEffect, in_effect }) => {
                 self.failed(step, half, attempt, failure, in_effect)
@@ -344,6 +359,9 @@ impl Driver {
             self.session = None;
         }
         let retry = self.retry(step, attempt, &failure);
+        if retry != Retry::No {
+            counter!(measure::RETRIES, "kind" => step.uses.clone(), "half" => half.as_str()).increment(1);
+        }
         let failure = exhausted(failure, attempt, retry);
         let step = step.id.clone();
         self.record(match half {
@@ -497,6 +515,20 @@ impl Driver {
             }),
             None => Err(no_session(&self.tenant.id)),
         }
+    }
+}
+
+/// Takes down how long a step or an undo took, and how it ended. Nothing looks at it here: see [`measure`].
+fn measured(step: &PlannedStep, half: Half, began: Instant, performed: &Result<Evidence, Trouble>) {
+    let outcome = match performed {
+        Ok(_) => "succeeded",
+        Err(Trouble { outcome: Outcome::NoEffect, .. }) => "failed",
+        Err(_) => "unknown",
+    };
+    histogram!(measure::STEP_SECONDS, "kind" => step.uses.clone(), "half" => half.as_str(), "outcome" => outcome)
+        .record(began.elapsed());
+    if half == Half::Undo {
+        counter!(measure::UNDOS, "outcome" => outcome).increment(1);
     }
 }
 

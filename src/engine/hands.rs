@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::drive::LetGo;
 use crate::base::limits::HEARTBEAT;
+use crate::base::measure;
 use crate::base::{DeployId, Epoch, TenantId, WorkerId};
 use crate::log::{Log, LogError};
 use crate::saga::event::StreamId;
@@ -71,7 +74,8 @@ impl Hands {
         epoch: Epoch,
         driver: impl Future<Output = Result<LetGo, LogError>> + Send + 'static,
     ) {
-        let handle = self.drivers.spawn(driver);
+        let span = tracing::info_span!("tenant", deploy = %self.leases.deploy, %tenant);
+        let handle = self.drivers.spawn(driver.instrument(span));
         self.of.insert(handle.id(), (tenant.clone(), epoch));
         self.leases.held().insert(tenant, (epoch, handle));
     }
@@ -97,12 +101,13 @@ impl Hands {
         self.leases.held().retain(|held, (under, _)| *held != tenant || *under != epoch);
         let lost = |hands: &mut Self| {
             hands.orphans.push((tenant.clone(), epoch));
+            counter!(measure::LEASES_LOST).increment(1);
             Ended::Lost
         };
         match ended {
             Ok((_, Ok(let_go))) => Ok(Ended::LetGo(let_go)),
             Ok((_, Err(error @ LogError::Busy { .. }))) => {
-                tracing::warn!(%tenant, %error, "will be taken up again");
+                tracing::warn!(deploy = %self.leases.deploy, %tenant, %error, "will be taken up again");
                 Ok(lost(self))
             }
             Ok((_, Err(error))) => {
@@ -110,10 +115,11 @@ impl Hands {
                 Err(error)
             }
             Err(error) if error.is_panic() => {
-                tracing::error!(%tenant, %error, "a driver has panicked");
+                tracing::error!(deploy = %self.leases.deploy, %tenant, %error, "a driver has panicked");
                 lost(self);
                 Ok(Ended::Panicked(tenant))
             }
+            // Stopped, because the lease is over or because the worker ends.
             Err(_) => Ok(lost(self)),
         }
     }
@@ -123,7 +129,7 @@ impl Hands {
         for (tenant, epoch) in std::mem::take(&mut self.orphans) {
             let stream = StreamId::tenant(self.leases.deploy, tenant.clone());
             if let Err(error) = self.leases.log.release(&stream, epoch).await {
-                tracing::warn!(%tenant, %error, "the lease is not given back yet");
+                tracing::warn!(deploy = %self.leases.deploy, %tenant, %error, "the lease is not given back yet");
                 self.orphans.push((tenant, epoch));
             }
         }
@@ -173,7 +179,7 @@ impl Leases {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the log does not answer".to_owned(),
         };
-        tracing::warn!(trouble, "no heartbeat");
+        tracing::warn!(deploy = %self.deploy, trouble, "no heartbeat");
         if alive.elapsed() >= self.lease / 2 {
             self.held().values().for_each(|(_, driver)| driver.abort());
         }
@@ -184,7 +190,7 @@ impl Leases {
         let held = self.held();
         for (tenant, epoch) in asked.iter().filter(|(tenant, _)| !ours.contains_key(*tenant)) {
             if let Some((_, driver)) = held.get(tenant).filter(|(of, driver)| of == epoch && !driver.is_finished()) {
-                tracing::info!(%tenant, %epoch, "the lease is over; letting go");
+                tracing::info!(deploy = %self.deploy, %tenant, %epoch, "the lease is over; letting go");
                 driver.abort();
             }
         }

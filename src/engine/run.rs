@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use super::seal::with_seal;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
 use crate::base::limits::{LEASE, PANICS_MAX, POLL};
+use crate::base::measure;
 use crate::base::{DeployId, Digest, Epoch, Seq, SigningKey, WorkerId};
 use crate::fleet::Engine as Database;
 use crate::log::{Append, AppendError, LeaseAfter, Log, LogError, TenantQuery};
@@ -379,10 +381,17 @@ impl Engine {
             };
             match events {
                 Ok(events) => {
-                    if matches!(events[..], [DeployEvent::DeployFinished { .. }, ..]) {
+                    let end = match events[..] {
+                        [DeployEvent::DeployFinished { outcome, .. }, ..] => Some(outcome),
+                        _ => None,
+                    };
+                    if end.is_some() {
                         point(Point::BeforeFinish);
                     }
                     *known = append_to_deploy(&*self.log, deploy, &self.worker, &state, events).await?;
+                    if let (Some(outcome), true) = (end, known.is_some()) {
+                        counter!(measure::DEPLOYS, "outcome" => outcome.as_str()).increment(1);
+                    }
                 }
                 // What takes its time, the reading before a signature, lets itself be stopped.
                 Err(_) if shared.stopping() => return Ok(None),

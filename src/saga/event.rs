@@ -189,6 +189,19 @@ pub enum DeployOutcome {
     EndedByHand,
 }
 
+impl DeployOutcome {
+    /// The word, as written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DeployOutcome::Completed => "completed",
+            DeployOutcome::Unwound => "unwound",
+            DeployOutcome::CompletedWithQuarantine => "completed_with_quarantine",
+            DeployOutcome::EndedByHand => "ended_by_hand",
+        }
+    }
+}
+
 /// How a tenant ended in a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -300,6 +313,17 @@ pub enum Half {
     Act,
     /// Its compensation.
     Undo,
+}
+
+impl Half {
+    /// The word, as written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Half::Act => "act",
+            Half::Undo => "undo",
+        }
+    }
 }
 
 /// What a probe found in the tenant database.

@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use metrics::counter;
 use serde_json::json;
 
 use super::access::Client;
@@ -24,6 +25,7 @@ use super::take::{Ask, take};
 use super::webhook::{Order, Received, Rejected, decide, receive};
 use crate::base::Code;
 use crate::base::limits::DELIVERY_BYTES_MAX;
+use crate::base::measure;
 use crate::config::serve::{Sender, Webhook};
 use crate::fleet::Secret;
 use crate::log::{Asked, Delivery, Selection, TakenIn, What};
@@ -81,14 +83,35 @@ pub(super) async fn deliver(
     request: Request,
 ) -> Result<Response, Problem> {
     let Some(webhook) = app.settings.webhook(&name) else {
+        // Not by its name: whoever asks could make as many as they like.
+        counter!(measure::DELIVERIES, "webhook" => "none", "result" => "no_such_webhook").increment(1);
         return Err(Problem::new(Code::NoSuchThing, "this server has no webhook of this name"));
     };
+    let answer = delivered(&app, webhook, client, request).await;
+    let result = match &answer {
+        Ok(answer) if answer.status() == StatusCode::ACCEPTED => "accepted",
+        Ok(_) => "again_or_ping",
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => "unproven",
+        Err(problem) if problem.status.is_server_error() => "failed",
+        Err(_) => "refused",
+    };
+    counter!(measure::DELIVERIES, "webhook" => name, "result" => result).increment(1);
+    answer
+}
+
+async fn delivered(
+    app: &App,
+    webhook: &Webhook,
+    client: std::net::SocketAddr,
+    request: Request,
+) -> Result<Response, Problem> {
+    let name = &webhook.name;
     let headers = request.headers().clone();
     let body = read(request, DELIVERY_BYTES_MAX).await.map_err(|problem| match problem.code() {
         Code::BodyTooLarge => rejected(&Rejected::TooLarge),
         _ => problem,
     })?;
-    let secrets = app.secrets.of(&app, webhook).await?;
+    let secrets = app.secrets.of(app, webhook).await?;
     let delivery = match receive(webhook.sender, &secrets, &headers, &body, app.log.clock().now()) {
         Ok(Received::Delivery(delivery)) => delivery,
         Ok(Received::Ping) => return Ok(Json(json!({ "pong": true })).into_response()),
@@ -131,11 +154,11 @@ pub(super) async fn deliver(
         when_busy: app.settings.when_busy,
         reports: reports.into_iter().collect(),
     };
-    let taken = take(&app, fleet, ask).await?;
+    let taken = take(app, fleet, ask).await?;
     if let (TakenIn::New(deploy), Some(reason)) = (taken, unreported) {
         tracing::warn!(webhook = name, %deploy, reason, "its sender will not be told how this deploy goes");
     }
-    Ok(accepted(&app, taken))
+    Ok(accepted(app, taken))
 }
 
 /// What a delivery is known by. Where its id is not signed, whoever overheard it could send it again under another one: there its body

@@ -3,11 +3,14 @@
 //! Whatever can be known to be wrong settles the request as refused, before anything is touched, and is what the asker is told. What
 //! passes by itself (a log that is busy or gone, a full disk) settles nothing: the request stays queued and is looked at again.
 
+use metrics::counter;
+
 use super::app::{App, Fleet};
 use super::keeper::{Trouble, engine_passes, passes};
 use super::source::{Revision, SourceError, SourceKind};
 use crate::base::crash::{Point, point};
 use crate::base::limits::SETTLED_TENANTS_MAX;
+use crate::base::measure;
 use crate::base::{Code, Coded, DeployId, Digest};
 use crate::engine::{self, EngineError, Prepared};
 use crate::log::{Blob, CreateError, LogError, Request, Selection, Settled, What};
@@ -88,7 +91,7 @@ pub(super) async fn process(app: &App, fleet: &Fleet, request: Request) -> Resul
     // A deploy that has come to its end before its request was settled: the last server died between the two.
     match app.log.deploy(id).await {
         Ok(_) => {
-            app.desk.settle(id, Settled::Created).await?;
+            settle(app, id, Settled::Created).await?;
             return Ok(Became::Settled);
         }
         Err(LogError::DeployUnknown { .. }) => {}
@@ -99,7 +102,7 @@ pub(super) async fn process(app: &App, fleet: &Fleet, request: Request) -> Resul
         Ok(None) => {
             point(Point::RequestCreated);
             // Should it have been called off meanwhile, the next round turns the deploy before anything of it starts.
-            app.desk.settle(id, Settled::Created).await?;
+            settle(app, id, Settled::Created).await?;
             return Ok(Became::Deploy(id));
         }
         Ok(Some(settled)) => settled,
@@ -110,8 +113,17 @@ pub(super) async fn process(app: &App, fleet: &Fleet, request: Request) -> Resul
     if let Settled::Refused { code, message, .. } = &settled {
         tracing::warn!(fleet = fleet.name(), deploy = %id, %code, %message, "a request is refused");
     }
-    app.desk.settle(id, settled).await?;
+    settle(app, id, settled).await?;
     Ok(Became::Settled)
+}
+
+/// Settles a request, and counts it where it had not been settled.
+async fn settle(app: &App, id: DeployId, how: Settled) -> Result<(), LogError> {
+    let state = how.state();
+    if app.desk.settle(id, how).await? {
+        counter!(measure::REQUESTS, "outcome" => state.as_str()).increment(1);
+    }
+    Ok(())
 }
 
 /// Creates the deploy. `Some`: there is none to create, and why.

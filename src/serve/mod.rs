@@ -13,6 +13,7 @@ mod hook;
 mod intake;
 mod keeper;
 mod live;
+mod metrics;
 mod page;
 mod problem;
 mod report;
@@ -25,4 +26,5 @@ pub mod webhook;
 
 pub use access::{Need, ROUTES, Secret, need};
 pub use problem::{Named, Problem, ProblemBody};
+pub use report::{Standing, Target};
 pub use start::{ServeError, Server, start};

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use super::access::guard;
 use super::app::App;
 use super::problem::Problem;
-use super::{api, health, hook, page};
+use super::{api, health, hook, metrics, page};
 use crate::base::Code;
 use crate::base::limits::{PUSH_TIMEOUT, REQUEST_TIMEOUT};
 
@@ -39,6 +39,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/webhooks/{name}", post(hook::deliver))
         .merge(api::routes())
         .merge(page::routes())
@@ -47,6 +48,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn_with_state(Arc::clone(app), dressed))
+        .layer(from_fn(metrics::measured))
         .with_state(Arc::clone(app))
 }
 

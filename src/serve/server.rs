@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::access::Client;
+use super::metrics::Connection;
 use crate::base::limits::{CONNECTIONS_MAX, HEAD_TIMEOUT, REQUEST_TIMEOUT};
 use crate::engine::Stop;
 
@@ -54,7 +55,7 @@ pub(super) async fn serve(
         };
         let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let _permit = permit;
+            let (_permit, _counted) = (permit, Connection::open());
             // Small answers are not to wait for more to go with them.
             let _ = stream.set_nodelay(true);
             match tls {

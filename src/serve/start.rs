@@ -24,6 +24,7 @@ use super::router::router;
 use super::server::serve;
 use super::source::{SourceError, Sources};
 use super::webhook::check_secret;
+use super::{metrics, report};
 use crate::base::limits::{DRAIN_TIMEOUT, KEEPER_PAUSE_MAX, SERVER_SEEN};
 use crate::base::{Code, Coded, SystemClock};
 use crate::config::FILE_NAME;
@@ -89,6 +90,12 @@ pub enum ServeError {
     /// No secret of a webhook can be read.
     #[error(transparent)]
     Unresolved(#[from] UnresolvedSecret),
+    /// Nobody could be told of deploys.
+    #[error("reports to others cannot be sent from here: {reason}")]
+    Client {
+        /// What the system says.
+        reason: String,
+    },
     /// The certificate cannot be used.
     #[error("the certificate in {} cannot be used: {reason}", path.display())]
     Tls {
@@ -109,7 +116,9 @@ impl Coded for ServeError {
                 Code::ConfigInvalid
             }
             ServeError::Unresolved(error) => error.code(),
-            ServeError::Bind { .. } | ServeError::Open { .. } | ServeError::Tls { .. } => Code::NotServed,
+            ServeError::Bind { .. } | ServeError::Open { .. } | ServeError::Client { .. } | ServeError::Tls { .. } => {
+                Code::NotServed
+            }
         }
     }
 
@@ -131,6 +140,7 @@ pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     tell: watch::Sender<Stop>,
+    client: reqwest::Client,
 }
 
 /// Puts a server together: reads the projects, opens the log, binds the address.
@@ -171,6 +181,8 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
             return Err(ServeError::SameFleet { name });
         }
     }
+    let client = report::client().map_err(|reason| ServeError::Client { reason })?;
+    metrics::record();
     let bind = |error: std::io::Error| ServeError::Bind { address: settings.listen, reason: error.to_string() };
     let listener = TcpListener::bind(settings.listen).await.map_err(bind)?;
     let bound = listener.local_addr().map_err(bind)?;
@@ -192,7 +204,7 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
         accounts: Accounts::default(),
         started_at,
     };
-    Ok(Server { app: Arc::new(app), listener, tls, tell })
+    Ok(Server { app: Arc::new(app), listener, tls, tell, client })
 }
 
 /// Refuses secrets that cannot prove anything: better now than at the first delivery. While they are changed one may be missing.
@@ -274,16 +286,21 @@ impl Server {
     /// Serves until it is told to stop. Then it takes no more connections, starts nothing, lets running steps end for
     /// [`DRAIN_TIMEOUT`], and gives back what it holds: any other process can go on from there at once.
     pub async fn run(self) {
-        let Server { app, listener, tls, tell } = self;
+        let Server { app, listener, tls, tell, client } = self;
         let mut keepers = JoinSet::new();
         for fleet in app.fleets.values() {
             keepers.spawn(kept(Arc::clone(&app), Arc::clone(fleet)));
         }
+        let telling = tokio::spawn(told(Arc::clone(&app), client));
         let heart = tokio::spawn(heartbeat(Arc::clone(&app)));
         let answering = serve(listener, tls, router(&app), app.stop.clone());
         let limit = drain_limit(app.stop.clone(), tell);
         let limit = tokio::spawn(limit);
         tokio::join!(answering, async { while keepers.join_next().await.is_some() {} });
+        // What has ended by now is told by the next server; what is being told, to its end.
+        if let Err(error) = telling.await {
+            tracing::error!(%error, "a defect has ended the telling of others");
+        }
         limit.abort();
         heart.abort();
         if let Err(error) = app.desk.server_gone(&app.worker).await {
@@ -318,6 +335,19 @@ async fn kept(app: Arc<App>, fleet: Arc<Fleet>) {
     }
 }
 
+/// Tells others, also after a defect of ours has ended the task that does.
+async fn told(app: Arc<App>, client: reqwest::Client) {
+    while !app.stopping() {
+        match tokio::spawn(report::tell(Arc::clone(&app), client.clone())).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(%error, "a defect has ended the telling of others; it begins anew");
+                tokio::time::sleep(KEEPER_PAUSE_MAX).await;
+            }
+        }
+    }
+}
+
 /// Says in the log that the server is there, so that commands on the same log can say so.
 async fn heartbeat(app: Arc<App>) {
     loop {
@@ -332,6 +362,7 @@ async fn heartbeat(app: Arc<App>) {
             tracing::debug!(%error, "no sign of life this time");
         }
         app.keys.tidy();
+        metrics::tidy();
         tokio::time::sleep(SERVER_SEEN).await;
     }
 }

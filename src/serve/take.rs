@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::app::{App, Fleet};
 use super::problem::Problem;
+use super::report::Target;
 use super::source::{Found, Revision, SourceError};
 use crate::base::crash::{Point, point};
 use crate::base::{Code, DeployId, Digest};
@@ -19,6 +20,7 @@ pub(super) struct Ask {
     pub(super) asked: Asked,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) when_busy: WhenBusy,
+    /// Who is told besides those who are told of everything.
     pub(super) reports: Vec<String>,
 }
 
@@ -27,7 +29,8 @@ pub(super) struct Ask {
 /// # Errors
 /// Whatever is known to be wrong with it now; then nothing of it is kept.
 pub(super) async fn take(app: &App, fleet: &Arc<Fleet>, ask: Ask) -> Result<TakenIn, Problem> {
-    let Ask { mut asked, deliveries, when_busy, reports } = ask;
+    let Ask { mut asked, deliveries, when_busy, mut reports } = ask;
+    reports.extend(Target::standing(&app.settings).map(|target| target.text()));
     let mut bytes = None;
     if let What::Deploy { revision, release, selection, .. } = &mut asked.what {
         // Of a workflow that is not there nothing better can be said later.

@@ -15,7 +15,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::url::{GitUrl, HttpUrl, Query};
-use super::{FolderTemplate, Git, Notify, ReleaseSources, Serve, Tls, Traces, WhenBusy};
+use super::{FolderTemplate, Git, NOTIFY_EVENTS, Notify, ReleaseSources, Serve, Tls, Traces, WhenBusy};
 use crate::base::limits::{
     GIT_TIMEOUT_MAX, NOTIFY_MAX, REQUESTS_PER_SECOND, REQUESTS_PER_SECOND_MAX, SERVE_PROJECTS_MAX, WEBHOOKS_MAX,
 };
@@ -23,8 +23,7 @@ use crate::config::ConfigError;
 use crate::fleet::SecretRef;
 use crate::saga::workflow::parse_duration;
 
-/// Bytes of the name of an outgoing event, and how many one receiver names.
-const NOTIFY_EVENT_BYTES_MAX: usize = 100;
+/// How many events one receiver names.
 const NOTIFY_EVENTS_MAX: usize = 100;
 
 /// How long a visit to a git repository takes at most where nothing is set.
@@ -226,14 +225,18 @@ fn inside(path: &Path) -> Option<PathBuf> {
 impl WrittenNotify {
     fn into_notify(self, at: usize, base_dir: &Path) -> Result<Notify, ConfigError> {
         let key = |name: &str| format!("serve.notify {}, {name}", at + 1);
-        let is_event = |event: &String| {
-            (1..=NOTIFY_EVENT_BYTES_MAX).contains(&event.len())
-                && event.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c))
+        let is_event = |event: &String| match event.strip_suffix(".*") {
+            Some(of) => matches!(of, "deploy" | "request"),
+            None => NOTIFY_EVENTS.contains(&event.as_str()),
         };
         if let Some(events) = &self.events {
             at_most(&key("events"), events.len(), NOTIFY_EVENTS_MAX)?;
             if events.is_empty() || !events.iter().all(is_event) {
-                return Err(invalid(&key("events"), "it must name events, such as deploy.finished"));
+                let known = NOTIFY_EVENTS.join(", ");
+                return Err(invalid(
+                    &key("events"),
+                    format!("it must name events ({known}), or deploy.* and request.*"),
+                ));
             }
         }
         Ok(Notify {

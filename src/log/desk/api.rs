@@ -163,6 +163,10 @@ pub trait Desk: Send + Sync {
     /// The reports of a deploy.
     async fn reports(&self, deploy: DeployId) -> Result<Vec<Report>, LogError>;
 
+    /// Takes a report in hand until a moment, so that no other server on this log tells the same at the same time. `false`: it does not
+    /// stand any more as it was read. Whoever dies with it in hand leaves it due at that moment.
+    async fn claim_report(&self, report: &Report, until: Timestamp) -> Result<bool, LogError>;
+
     /// Takes down how a report stands now.
     async fn note_report(&self, report: Report) -> Result<(), LogError>;
 

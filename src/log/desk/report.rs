@@ -41,7 +41,7 @@ pub struct Report {
     pub deploy: DeployId,
     /// Who: a name or a small text that the server made and understands.
     pub target: String,
-    /// The place in the log up to which it has been told.
+    /// How far it has been told: 0 for nothing; beyond that as whoever tells this kind of target counts, always upwards.
     pub position: u64,
     /// Where it stands.
     pub state: ReportState,
@@ -51,4 +51,6 @@ pub struct Report {
     pub next_at: Timestamp,
     /// What went wrong last; none where nothing is wrong.
     pub error: Option<String>,
+    /// Since when it goes wrong; none where nothing is wrong.
+    pub failing_since: Option<Timestamp>,
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use metrics::histogram;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,6 +17,7 @@ use super::open::{self, Missing, Opened, SqliteOptions};
 use super::read;
 use super::writer::{Command, Reply, Writer};
 use crate::base::limits::LOG_QUEUE_MAX;
+use crate::base::measure;
 use crate::base::{Clock, DeployId, Digest, Epoch, LogId, Seq, TenantId, Timestamp, WorkerId};
 use crate::log::{
     Append, AppendError, Claim, Claims, CreateError, DeployRow, Log, LogError, NewDeploy, RawStream, TailEvent,
@@ -131,7 +133,10 @@ impl Log for SqliteLog {
     }
 
     async fn append(&self, append: Append) -> Result<Seq, AppendError> {
-        self.ask(|reply| Command::Append(append, reply)).await
+        let began = Instant::now();
+        let answer = self.ask(|reply| Command::Append(append, reply)).await;
+        histogram!(measure::LOG_APPEND_SECONDS).record(began.elapsed());
+        answer
     }
 
     async fn claim(

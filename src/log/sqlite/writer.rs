@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
+use metrics::{counter, histogram};
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,6 +18,7 @@ use super::lease::Holder;
 use super::{append, create, lease};
 use crate::base::crash::{self, Point};
 use crate::base::limits::GROUP_COMMIT_APPENDS_MAX;
+use crate::base::measure;
 use crate::base::{Clock, DeployId, Epoch, Seq, TenantId, Timestamp, WorkerId};
 use crate::log::{Append, AppendError, Claim, Claims, CreateError, LogError, NewDeploy};
 use crate::saga::event::StreamId;
@@ -205,8 +207,10 @@ impl Writer {
 
     async fn transaction(&mut self, mut group: VecDeque<Command>) {
         let mut answers = Answers::default();
+        histogram!(measure::LOG_GROUP).record(u32::try_from(group.len()).unwrap_or(u32::MAX));
         let outcome = self.commit(&mut group, &mut answers).await;
         if outcome.is_err() {
+            counter!(measure::LOG_FAILURES).increment(1);
             // Where SQLite has rolled back by itself there is nothing to roll back, and it says so.
             let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
         }
@@ -259,7 +263,13 @@ impl Writer {
                     replies.push(reply);
                 }
                 match append::apply(connection, &appends, now).await {
-                    Ok(results) => replies.into_iter().zip(results).for_each(|(to, result)| answers.add(to, result)),
+                    Ok(results) => {
+                        let fenced = results.iter().filter(|of| matches!(of, Err(AppendError::Fenced { .. }))).count();
+                        if fenced > 0 {
+                            counter!(measure::FENCED).increment(fenced as u64);
+                        }
+                        replies.into_iter().zip(results).for_each(|(to, result)| answers.add(to, result));
+                    }
                     Err(fault) => {
                         let error = site.error(fault);
                         for to in replies {

@@ -15,6 +15,7 @@ use crate::base::{Code, Digest};
 use crate::log::{LogError, Role, Token};
 use crate::saga::event::Actor;
 use crate::serve::app::App;
+use crate::serve::metrics::Who;
 use crate::serve::problem::Problem;
 
 /// The cookie that a session of the page lies in.
@@ -80,7 +81,7 @@ pub(in crate::serve) fn csrf(session: &str) -> String {
 }
 
 /// Refuses whoever may not use a route, and puts a [`Principal`] into the request of whoever may.
-pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, mut request: Request, next: Next) -> Response {
+pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, request: Request, next: Next) -> Response {
     let Some(need) = need(request.method(), matched.as_str()) else {
         return Problem::new(Code::NotAllowed, "this route is not open to anybody").into_response();
     };
@@ -105,11 +106,21 @@ pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, mut reques
         if let Err(problem) = not_from_elsewhere(&request, &principal) {
             return problem.into_response();
         }
-        request.extensions_mut().insert(principal);
-    } else if let Some(principal) = principal {
-        request.extensions_mut().insert(principal);
+        return admitted(principal, request, next).await;
     }
-    next.run(request).await
+    match principal {
+        Some(principal) => admitted(principal, request, next).await,
+        None => next.run(request).await,
+    }
+}
+
+/// Lets somebody in, and has the answer say who it was, for the record of accesses.
+async fn admitted(principal: Principal, mut request: Request, next: Next) -> Response {
+    let who = Who::of(&principal);
+    request.extensions_mut().insert(principal);
+    let mut answer = next.run(request).await;
+    answer.extensions_mut().insert(who);
+    answer
 }
 
 /// What a browser wants to show goes to the login instead of being told off in JSON.

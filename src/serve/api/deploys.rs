@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Account;
 use crate::base::limits::{PAGE_DEFAULT, PAGE_MAX};
 use crate::base::{Code, DeployId, Digest, Timestamp};
-use crate::log::{Asked, Delivery, DeployRow, Report, Request, RequestState, Selection, TakenIn, What, WhenBusy};
+use crate::log::{Asked, Delivery, DeployRow, Request, RequestState, Selection, TakenIn, What, WhenBusy};
 use crate::saga::event::{DeployOutcome, Direction, Trigger};
 use crate::serve::access::Principal;
 use crate::serve::app::App;
 use crate::serve::extract::{Asks, At, Body, Known, fleet, known};
 use crate::serve::problem::Problem;
+use crate::serve::report::Standing as Told;
 use crate::serve::take::{Ask, take};
 
 /// Where a deploy stands, in a word.
@@ -181,7 +182,7 @@ pub(in crate::serve) struct Deploy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::serve) account: Option<Account>,
     /// Who is told of it, and how far they have been told.
-    pub(in crate::serve) reports: Vec<Report>,
+    pub(in crate::serve) reports: Vec<Told>,
     /// What keeps its fleet from moving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::serve) trouble: Option<crate::serve::app::Trouble>,
@@ -195,7 +196,7 @@ pub(in crate::serve) async fn read(app: &App, id: DeployId, found: Known) -> Res
         Some(_) => Some((*app.accounts.of(&*app.log, id).await?).clone()),
         None => None,
     };
-    let reports = app.desk.reports(id).await?;
+    let reports = app.desk.reports(id).await?.iter().map(Told::of).collect();
     let open = row.as_ref().is_none_or(|row| row.summary.outcome.is_none());
     let trouble = if open { fleet.trouble() } else { None };
     Ok(Deploy { id, fleet: fleet.name().to_owned(), standing, request, account, reports, trouble })

@@ -214,7 +214,8 @@ impl Seen<'_> {
 
     async fn reports(&self) -> Result<askama::Result<String>, LogError> {
         let end = if self.row.is_some() { self.app.log.end(self.deploy.id).await? } else { 0 };
-        Ok(Reports { reports: self.deploy.reports.iter().map(|of| told(of, end)).collect() }.render())
+        let reports = self.app.desk.reports(self.deploy.id).await?;
+        Ok(Reports { reports: reports.iter().map(|of| told(of, end)).collect() }.render())
     }
 
     /// All parts but those that are left out.

@@ -18,6 +18,7 @@ mod sender;
 mod template;
 
 pub use error::Rejected;
+pub use proof::sign_standard;
 pub use report::{CommitId, Guid, ReportRequest, ReportState, ReportTo, RepositoryName};
 pub use rules::{Order, decide};
 pub use sender::{Delivery, Received, check_secret, receive};

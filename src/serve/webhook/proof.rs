@@ -12,6 +12,7 @@ use super::Rejected;
 use super::sender::Secrets;
 use crate::base::limits::{DELIVERY_SIGNATURES_MAX, DELIVERY_TIME_TOLERANCE};
 use crate::base::{Timestamp, unhex};
+use crate::fleet::Secret;
 
 /// The one value of a header that proves something. One that is there twice, or is not plain text, proves nothing.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -137,6 +138,14 @@ impl StandardKey {
             }
         }
     }
+}
+
+/// The `webhook-signature` of what is sent in the Standard Webhooks form, the first version: what [`standard_signed`] verifies. None where
+/// the secret is not a shared one of that form.
+pub fn sign_standard(secret: &Secret, id: &str, timestamp: &str, body: &[u8]) -> Option<String> {
+    let StandardKey::Shared(key) = StandardKey::parse(secret.expose())? else { return None };
+    let mac = hmac(&key, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body])?;
+    Some(format!("v1,{}", STANDARD.encode(mac)))
 }
 
 /// Whether one of them is so. All are looked at: which one it was must not show.

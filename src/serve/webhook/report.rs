@@ -179,6 +179,27 @@ impl ReportTo {
         }
     }
 
+    /// Whose it is, for people.
+    #[must_use]
+    pub const fn product(&self) -> &'static str {
+        match self {
+            Self::GithubDeployment { .. } | Self::GithubCommit { .. } => "GitHub",
+            Self::GitlabCommit { .. } => "GitLab",
+            Self::AzureCommit { .. } => "Azure DevOps",
+            Self::BitbucketCommit { .. } => "Bitbucket",
+            Self::GiteaCommit { .. } => "Gitea",
+        }
+    }
+
+    /// Whether an answer that reads like a refusal says that it has been told this already. GitLab keeps states and not reports, and
+    /// takes the same one only once.
+    #[must_use]
+    pub fn knows_already(&self, status: http::StatusCode, answer: &str) -> bool {
+        matches!(self, Self::GitlabCommit { .. })
+            && status == http::StatusCode::BAD_REQUEST
+            && answer.contains("Cannot transition status via")
+    }
+
     /// How it is said.
     ///
     /// The description is cut to what every sender takes; `url` is where a person looks further. A sender is told the same state again

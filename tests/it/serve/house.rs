@@ -95,7 +95,9 @@ impl House {
         let mut command = self.project.command();
         command.args(["serve", "--listen", address]).env("HOOK_SECRET", SECRET).env("WINDLASS_LOG", "info");
         command.envs(environment.iter().copied());
-        Server::start(command, self.http.clone())
+        let config = std::fs::read_to_string(self.project.at("windlass.toml")).unwrap();
+        let scheme = if config.contains("tls = {") { "https" } else { "http" };
+        Server::start(command, scheme, self.http.clone())
     }
 }
 
@@ -110,7 +112,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(mut command: Command, http: Client) -> Self {
+    fn start(mut command: Command, scheme: &str, http: Client) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&said);
@@ -129,7 +131,6 @@ impl Server {
         let bound =
             line.split_once("(listening on ").and_then(|(_, rest)| rest.split_once(')')).map(|(bound, _)| bound);
         let bound = bound.unwrap_or_else(|| panic!("it does not say where it is: {line}{}", said.lock().unwrap()));
-        let scheme = if line.contains("at https://") { "https" } else { "http" };
         let url = format!("{scheme}://{bound}");
         // What it says at its end must have somewhere to go.
         std::thread::spawn(move || answers.lines().map_while(Result::ok).for_each(drop));

@@ -2,10 +2,13 @@
 
 mod access;
 mod deaths;
+mod fake;
 mod hooks;
 mod house;
 mod limits;
+mod metrics;
 mod page;
 mod places;
 mod remote;
+mod reports;
 mod show;

@@ -151,6 +151,11 @@ impl Desk for SqliteLog {
         question!(self, |connection| reports::of(connection, deploy))
     }
 
+    async fn claim_report(&self, report: &Report, until: Timestamp) -> Result<bool, LogError> {
+        let report = report.clone();
+        self.write(move |connection, _| Box::pin(async move { reports::claim(connection, &report, until).await })).await
+    }
+
     async fn note_report(&self, report: Report) -> Result<(), LogError> {
         self.write(move |connection, _| Box::pin(async move { reports::note(connection, &report).await })).await
     }

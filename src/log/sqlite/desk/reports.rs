@@ -13,7 +13,7 @@ use crate::saga::summary::TenantStatus;
 
 macro_rules! columns {
     () => {
-        "deploy, target, position, state, attempts, next_at, error"
+        "deploy, target, position, state, attempts, next_at, error, failing_since"
     };
 }
 
@@ -27,6 +27,7 @@ fn row(row: &SqliteRow) -> Result<Report, Fault> {
         attempts: unsigned(row, "attempts")?,
         next_at: Timestamp(row.try_get("next_at")?),
         error: row.try_get("error")?,
+        failing_since: row.try_get::<Option<i64>, _>("failing_since")?.map(Timestamp),
     })
 }
 
@@ -71,8 +72,8 @@ pub(super) async fn of(connection: &mut SqliteConnection, deploy: DeployId) -> R
 
 pub(super) async fn note(connection: &mut SqliteConnection, report: &Report) -> Done<()> {
     sqlx::query(
-        "UPDATE reports SET position = max(position, ?3), state = ?4, attempts = ?5, next_at = ?6, error = ?7 \
-         WHERE deploy = ?1 AND target = ?2",
+        "UPDATE reports SET position = max(position, ?3), state = ?4, attempts = ?5, next_at = ?6, error = ?7, \
+             failing_since = ?8 WHERE deploy = ?1 AND target = ?2",
     )
     .bind(report.deploy.to_string())
     .bind(&report.target)
@@ -81,9 +82,25 @@ pub(super) async fn note(connection: &mut SqliteConnection, report: &Report) -> 
     .bind(report.attempts)
     .bind(report.next_at.0)
     .bind(&report.error)
+    .bind(report.failing_since.map(|since| since.0))
     .execute(connection)
     .await?;
     Ok(Ok(()))
+}
+
+pub(super) async fn claim(connection: &mut SqliteConnection, report: &Report, until: Timestamp) -> Done<bool> {
+    let done = sqlx::query(
+        "UPDATE reports SET next_at = ?5 \
+         WHERE deploy = ?1 AND target = ?2 AND state = 'open' AND position = ?3 AND next_at = ?4",
+    )
+    .bind(report.deploy.to_string())
+    .bind(&report.target)
+    .bind(int(report.position))
+    .bind(report.next_at.0)
+    .bind(until.0)
+    .execute(connection)
+    .await?;
+    Ok(Ok(done.rows_affected() == 1))
 }
 
 pub(super) async fn standing(connection: &mut SqliteConnection) -> Result<(u64, u64, u64), Fault> {

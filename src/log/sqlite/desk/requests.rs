@@ -55,6 +55,10 @@ pub(super) async fn take_in(
     let identity = identity(&new.fleet, &new.asked.what);
     if let Some(same) = alike(connection, &new.fleet, identity.as_bytes(), None).await? {
         note_deliveries(connection, &new.deliveries, same, now).await?;
+        // Who asks for the same has a place of its own where it wants to be told of it.
+        for target in &new.reports {
+            super::reports::open(connection, same, target, now).await?;
+        }
         return Ok(Ok(TakenIn::Same(same)));
     }
     let waiting: u64 = waiting(connection, &new.fleet).await?;
