@@ -10,6 +10,8 @@
 
 // A benchmark speaks by panicking, like a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+// A count of requests is no number whose last digit matters.
+#![allow(clippy::cast_precision_loss)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::base::limits::TENANTS_PAGE;
 use crate::base::{Code, DeployId, Digest, TenantId, Timestamp};
@@ -15,7 +16,7 @@ use crate::saga::summary::TenantStatus;
 const GROUP_TENANTS_MAX: usize = 10;
 
 /// How a deploy stands, in one object: what `windlass status` shows and `--json` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Account {
     /// The deploy.
     pub deploy: DeployId,
@@ -54,7 +55,7 @@ pub struct Account {
 }
 
 /// Tenants that failed for the same cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailureGroup {
     /// The page to look it up under.
     pub code: Code,

@@ -1,10 +1,11 @@
 //! One tenant of a deploy: where each of its steps stands, what went wrong there, and who has it in hand.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::base::{Attempt, Code, DeployId, Digest, StepId, TenantId, Timestamp, WorkerId};
+use crate::base::{Attempt, Code, DeployId, Digest, Seq, StepId, TenantId, Timestamp, WorkerId};
 use crate::log::{Log, LogError, TenantRow};
-use crate::saga::event::{Event, Half, Recorded, StreamId, TenantEvent};
+use crate::saga::event::{Event, Evidence, Half, Recorded, StreamId, TenantEvent};
 use crate::saga::failure::Failure;
 use crate::saga::plan::{Plan, UndoSource};
 use crate::saga::summary::TenantStatus;
@@ -13,7 +14,7 @@ use crate::saga::tenant::{StepState, TenantState};
 use super::timeline::what;
 
 /// How one tenant of a deploy stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TenantAccount {
     /// The deploy.
     pub deploy: DeployId,
@@ -36,7 +37,7 @@ pub struct TenantAccount {
 }
 
 /// Who has a tenant in hand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Lease {
     /// The worker.
     pub owner: WorkerId,
@@ -47,7 +48,7 @@ pub struct Lease {
 }
 
 /// Where a step of a tenant stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StepAccount {
     /// Which.
     pub step: StepId,
@@ -67,6 +68,10 @@ pub struct StepAccount {
     pub starts: u32,
     /// How often its undo was started.
     pub undo_starts: u32,
+    /// What it left behind that proves it, once it has succeeded.
+    pub evidence: Option<Evidence>,
+    /// What its undo left behind, once that has succeeded.
+    pub undo_evidence: Option<Evidence>,
     /// What it took, in milliseconds, where it succeeded and that is known.
     pub elapsed_ms: Option<u64>,
     /// What went wrong last, in full.
@@ -74,14 +79,18 @@ pub struct StepAccount {
 }
 
 /// One event of a stream, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Moment {
+    /// Its place in the tenant's stream, from 1.
+    pub seq: Seq,
     /// When it was written.
     pub at: Timestamp,
     /// By which worker.
     pub by: WorkerId,
     /// What happened, in words.
     pub what: String,
+    /// What happened, as stored.
+    pub event: Event,
 }
 
 /// Reads how a tenant stands, given its row.
@@ -114,6 +123,8 @@ pub async fn tenant_account(log: &dyn Log, deploy: DeployId, row: TenantRow) -> 
             status,
             starts: counted(Half::Act).unwrap_or(u32::MAX),
             undo_starts: counted(Half::Undo).unwrap_or(u32::MAX),
+            evidence: events.iter().rev().find_map(|of| proof(of, &step.id, Half::Act)),
+            undo_evidence: events.iter().rev().find_map(|of| proof(of, &step.id, Half::Undo)),
             elapsed_ms: events.iter().rev().find_map(|of| took(of, &step.id)),
             failure,
         }
@@ -121,7 +132,7 @@ pub async fn tenant_account(log: &dyn Log, deploy: DeployId, row: TenantRow) -> 
     let steps = steps.collect();
     let lease =
         row.owner.map(|owner| Lease { owner, until: row.lease_until, over: row.lease_until <= log.clock().now() });
-    let moment = |Recorded { at, by, event, .. }: &Recorded| Moment { at: *at, by: by.clone(), what: what(event) };
+    let moment = |Recorded { seq, at, by, event, .. }: Recorded| Moment { seq, at, by, what: what(&event), event };
     Ok(TenantAccount {
         deploy,
         tenant: row.tenant,
@@ -131,7 +142,7 @@ pub async fn tenant_account(log: &dyn Log, deploy: DeployId, row: TenantRow) -> 
         ready_at: row.summary.ready_at,
         lease,
         steps,
-        events: recorded.iter().map(moment).collect(),
+        events: recorded.into_iter().map(moment).collect(),
     })
 }
 
@@ -141,6 +152,19 @@ fn starts(event: &TenantEvent, id: &StepId, half: Half) -> bool {
             step == id
         }
         _ => false,
+    }
+}
+
+/// What the act or the undo of a step left behind.
+fn proof(event: &TenantEvent, id: &StepId, half: Half) -> Option<Evidence> {
+    match (event, half) {
+        (TenantEvent::StepSucceeded { step, evidence }, Half::Act)
+        | (TenantEvent::UndoSucceeded { step, evidence }, Half::Undo)
+            if step == id =>
+        {
+            Some(evidence.clone())
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happened, in the order in which the log took it down.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::base::{DeployId, TenantId, Timestamp, WorkerId, count};
 use crate::log::{Log, LogError, TailEvent};
@@ -12,7 +13,7 @@ use crate::saga::failure::Retry;
 pub(super) const PAGE: usize = 1_000;
 
 /// One event, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Line {
     /// Its place in the log as a whole.
     pub position: u64,

@@ -205,6 +205,27 @@ pub const PAGE_MAX: usize = 1_000;
 /// See [`PAGE_MAX`].
 pub const PAGE_DEFAULT: usize = 100;
 
+/// Bytes of a cursor into a list, which holds at most the name of a tenant.
+pub const CURSOR_BYTES_MAX: usize = 2_000;
+
+/// Things of a list that one request looks through for those that are asked for; the next page goes on from there.
+pub const LOOKED_THROUGH_MAX: usize = 10_000;
+
+/// Exports that are written at once: each has one deploy in memory.
+pub const EXPORTS_MAX: usize = 4;
+
+/// Characters of the name of an environment, as the API takes it.
+pub const ENVIRONMENT_CHARS_MAX: usize = 200;
+
+/// Bytes of a selection of tenants, as the API takes it: it is kept for ever with what was asked for.
+pub const SELECTION_BYTES_MAX: usize = 100_000;
+
+/// Characters of a token's name, which the log names its holder by.
+pub const TOKEN_NAME_CHARS_MAX: usize = 100;
+
+/// For how long a token made over the API is good at most, where it ends at all.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_hours(24 * 365 * 10);
+
 /// Requests that may wait for one fleet: more than a day of a deploy every quarter of an hour.
 pub const REQUESTS_QUEUED_MAX: u64 = 100;
 

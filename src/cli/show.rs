@@ -10,7 +10,6 @@ use super::output::{Exit, Failure, table};
 use super::plan::undo_words;
 use crate::base::{Code, Coded as _, count};
 use crate::config::workflows::Found;
-use crate::fleet::Engine as Database;
 use crate::release::{Dialect, Release, Reviewed, review};
 use crate::saga::workflow::Workflow;
 use crate::step::Kinds;
@@ -70,7 +69,7 @@ pub(super) async fn release(context: &Context, depth: Depth, dialect: Option<&st
             let message = format!("{other:?} is not a dialect: postgres, mysql or sqlite");
             return Err(Failure::new(Code::BadArgument, message, "windlass release show --help"));
         }
-        None => fleet_dialect(context).await?,
+        None => context.project().dialect().await?,
     };
     let reviewed = review(&release, dialect)?;
     let answer = json!({
@@ -89,18 +88,6 @@ pub(super) async fn release(context: &Context, depth: Depth, dialect: Option<&st
         head + &body
     });
     Ok(Exit::Done)
-}
-
-async fn fleet_dialect(context: &Context) -> Result<Dialect, Failure> {
-    let fleet = context.fleet().await?;
-    let all = |engine| fleet.iter().all(|tenant| tenant.target.engine == engine);
-    Ok(if all(Database::Sqlite) {
-        Dialect::Sqlite
-    } else if all(Database::Mysql) {
-        Dialect::Mysql
-    } else {
-        Dialect::Postgres
-    })
 }
 
 fn migrations_text(release: &Release, reviewed: &[Reviewed]) -> String {

@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::Revision;
 use crate::base::limits::REQUESTS_PER_SECOND;
@@ -60,7 +60,7 @@ pub struct Tls {
 }
 
 /// What becomes of a request while the fleet has a deploy under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenBusy {
     /// It waits for its turn.

@@ -14,8 +14,8 @@ pub use api::{
     TenantQuery, TenantRecord, TenantRow,
 };
 pub use desk::{
-    Asked, Delivery, Desk, NewRequest, NewToken, PushedRelease, Report, ReportState, Request, RequestState, Role,
-    Selection, ServerRow, Settled, TakeError, TakenIn, Token, What, WhenBusy, identity,
+    Asked, Delivery, Desk, Listed, NewRequest, NewToken, PushedRelease, Report, ReportState, Request, RequestState,
+    Role, Selection, ServerRow, Settled, TakeError, TakenIn, Token, What, WhenBusy, identity,
 };
 pub use error::{AppendError, CreateError, LogError};
 pub use memory::MemoryLog;

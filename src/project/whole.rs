@@ -11,7 +11,7 @@ use crate::config::{Config, OutOfOrder, Survey};
 use crate::engine::{self, RealGateway, Request, SurveyMode};
 use crate::fleet::{Engine as Database, Selector, Subject, Tenant};
 use crate::log::{DeployRow, Log, LogError, Selection, SqliteLog, TenantQuery};
-use crate::release::{Release, load};
+use crate::release::{Dialect, Release, load};
 use crate::saga::event::{Direction, StreamId};
 use crate::saga::summary::TenantStatus;
 use crate::saga::workflow::WorkflowError;
@@ -103,6 +103,19 @@ impl Project {
             tenant.target.ledger_schema.clone_from(&self.config.deploy.ledger_schema);
         }
         Ok(tenants)
+    }
+
+    /// The SQL that a release is read as where nobody says: what all tenants speak, and `PostgreSQL`'s where they speak several.
+    pub async fn dialect(&self) -> Result<Dialect, ProjectError> {
+        let fleet = self.fleet().await?;
+        let all = |engine| fleet.iter().all(|tenant| tenant.target.engine == engine);
+        Ok(if all(Database::Sqlite) {
+            Dialect::Sqlite
+        } else if all(Database::Mysql) {
+            Dialect::Mysql
+        } else {
+            Dialect::Postgres
+        })
     }
 
     /// The tenants that were asked for.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::access::Keys;
 use super::accounts::Accounts;
@@ -31,7 +31,7 @@ pub struct Fleet {
 }
 
 /// What keeps a fleet's deploys from moving, though nothing is wrong with them.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Trouble {
     /// The page to look it up under.
     pub code: Code,
@@ -93,6 +93,10 @@ pub struct App {
     pub pulses: Pulses,
     /// Secrets of webhooks that were read a moment ago.
     pub secrets: Secrets,
+    /// Room for releases that are being received.
+    pub pushes: Semaphore,
+    /// Room for exports that are being written.
+    pub exports: Arc<Semaphore>,
     /// Accounts that were made a moment ago.
     pub accounts: Accounts,
     /// Since when it serves.

@@ -35,6 +35,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let problem = Problem::new(Code::RequestMalformed, "the body must be application/json");
             return Err(problem.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).into_response());
         }
+        // An array would be taken for the fields of an object, in the order in which they happen to be written down.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::new(Code::RequestMalformed, "the body must be a JSON object").into_response());
+        }
         let value = serde_json::from_slice(text);
         value.map(Self).map_err(|error| {
             Problem::new(Code::RequestMalformed, format!("the body cannot be read: {error}")).into_response()

@@ -16,7 +16,7 @@ use metrics::counter;
 use serde_json::json;
 
 use super::access::Client;
-use super::api::accepted;
+use super::api::accepted_but;
 use super::app::App;
 use super::extract::{At, read};
 use super::problem::Problem;
@@ -35,9 +35,12 @@ use crate::saga::event::{Actor, Trigger};
 /// must be known before its sender has given up.
 const SECRETS_KEPT: Duration = Duration::from_secs(5);
 
+/// Secrets, and when they were read.
+type Kept = (Instant, Arc<[Secret]>);
+
 /// Secrets that were read a moment ago, by webhook.
 #[derive(Default)]
-pub struct Secrets(Mutex<HashMap<String, (Instant, Arc<[Secret]>)>>);
+pub struct Secrets(Mutex<HashMap<String, Kept>>);
 
 impl Secrets {
     async fn of(&self, app: &App, webhook: &Webhook) -> Result<Arc<[Secret]>, Problem> {
@@ -65,7 +68,7 @@ impl Secrets {
                 return Err(Problem::new(Code::SecretUnresolved, detail).with_status(StatusCode::SERVICE_UNAVAILABLE));
             }
             (false, Some(error)) => {
-                tracing::warn!(webhook = webhook.name, %error, "a secret of this webhook cannot be read")
+                tracing::warn!(webhook = webhook.name, %error, "a secret of this webhook cannot be read");
             }
             _ => {}
         }
@@ -155,10 +158,10 @@ async fn delivered(
         reports: reports.into_iter().collect(),
     };
     let taken = take(app, fleet, ask).await?;
-    if let (TakenIn::New(deploy), Some(reason)) = (taken, unreported) {
+    if let (TakenIn::New(deploy), Some(reason)) = (taken, &unreported) {
         tracing::warn!(webhook = name, %deploy, reason, "its sender will not be told how this deploy goes");
     }
-    Ok(accepted(app, taken))
+    Ok(accepted_but(app, taken, unreported))
 }
 
 /// What a delivery is known by. Where its id is not signed, whoever overheard it could send it again under another one: there its body

@@ -105,8 +105,7 @@ pub(super) async fn process(app: &App, fleet: &Fleet, request: Request) -> Resul
             settle(app, id, Settled::Created).await?;
             return Ok(Became::Deploy(id));
         }
-        Ok(Some(settled)) => settled,
-        Err(Obstacle::Wrong(settled)) => settled,
+        Ok(Some(settled)) | Err(Obstacle::Wrong(settled)) => settled,
         Err(Obstacle::Busy) => return Ok(Became::Later),
         Err(Obstacle::Passes(trouble)) => return Err(trouble),
     };

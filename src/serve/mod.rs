@@ -25,6 +25,7 @@ mod take;
 pub mod webhook;
 
 pub use access::{Need, ROUTES, Secret, need};
+pub use api::document;
 pub use problem::{Named, Problem, ProblemBody};
 pub use report::{Standing, Target};
 pub use start::{ServeError, Server, start};

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::base::{Code, Coded, TenantId};
 
@@ -23,7 +24,7 @@ pub struct Problem {
 }
 
 /// A tenant that is a reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Named {
     /// Which.
     pub tenant: TenantId,
@@ -34,7 +35,8 @@ pub struct Named {
 }
 
 /// A problem document (RFC 9457), with the command that comes next.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// The page of the code.
     #[serde(rename = "type")]

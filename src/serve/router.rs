@@ -68,14 +68,12 @@ fn limit(path: &str) -> Duration {
 }
 
 async fn in_time(matched: MatchedPath, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit(matched.as_str()), next.run(request)).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            let detail = "the request was not done in time; what it asked for may have been taken in: ask again with the same delivery \
-                          or Idempotency-Key";
-            Problem::new(Code::TooSlow, detail).into_response()
-        }
-    }
+    let Ok(answer) = tokio::time::timeout(limit(matched.as_str()), next.run(request)).await else {
+        let detail = "the request was not done in time; what it asked for may have been taken in: ask again with the same delivery or \
+                      Idempotency-Key";
+        return Problem::new(Code::TooSlow, detail).into_response();
+    };
+    answer
 }
 
 /// Puts the headers of every answer on, and puts problems in words for browsers.

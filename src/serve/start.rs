@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -25,7 +25,7 @@ use super::server::serve;
 use super::source::{SourceError, Sources};
 use super::webhook::check_secret;
 use super::{metrics, report};
-use crate::base::limits::{DRAIN_TIMEOUT, KEEPER_PAUSE_MAX, SERVER_SEEN};
+use crate::base::limits::{DRAIN_TIMEOUT, EXPORTS_MAX, KEEPER_PAUSE_MAX, PUSHES_MAX, SERVER_SEEN};
 use crate::base::{Code, Coded, SystemClock};
 use crate::config::FILE_NAME;
 use crate::config::serve::Tls;
@@ -201,6 +201,8 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
         keys,
         pulses: Pulses::default(),
         secrets: Secrets::default(),
+        pushes: Semaphore::new(PUSHES_MAX),
+        exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         accounts: Accounts::default(),
         started_at,
     };

@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use super::app::{App, Fleet};
 use super::problem::Problem;
 use super::report::Target;
 use super::source::{Found, Revision, SourceError};
 use crate::base::crash::{Point, point};
 use crate::base::{Code, DeployId, Digest};
-use crate::log::{Asked, Blob, Delivery, LogError, NewRequest, TakenIn, What, WhenBusy};
-use crate::release::Release;
+use crate::log::{Asked, Blob, Delivery, NewRequest, TakenIn, What, WhenBusy};
 
 /// What is asked for, and how it came.
 pub(super) struct Ask {
@@ -46,7 +47,8 @@ pub(super) async fn take(app: &App, fleet: &Arc<Fleet>, ask: Ask) -> Result<Take
                 }
             }
             (None, None) => {
-                return Err(Problem::new(Code::BadArgument, "name a revision, or a release by its digest"));
+                let problem = Problem::new(Code::BadArgument, "name a revision, or a release by its digest");
+                return Err(problem.with_status(StatusCode::UNPROCESSABLE_ENTITY));
             }
         }
     }
@@ -65,17 +67,9 @@ pub(super) async fn take(app: &App, fleet: &Arc<Fleet>, ask: Ask) -> Result<Take
     Ok(taken)
 }
 
-/// Refuses a digest that nobody has pushed to this fleet. One of a release that it has been deployed from is as good.
+/// Refuses a digest that this fleet has nothing to do with. One that it has been deployed from is as good as one that was pushed to it.
 async fn pushed(app: &App, fleet: &Fleet, digest: &Digest) -> Result<(), Problem> {
-    if app.desk.pushed(fleet.name(), digest).await?.is_some() {
-        return Ok(());
-    }
-    let known = match app.log.blob(digest).await {
-        Ok(bytes) => Release::from_bytes(&bytes).is_ok(),
-        Err(LogError::BlobMissing { .. }) => false,
-        Err(error) => return Err(error.into()),
-    };
-    if known {
+    if app.desk.has_release(fleet.name(), digest).await? {
         return Ok(());
     }
     let detail = format!("no release {digest} has been pushed to this server for fleet {}", fleet.name());

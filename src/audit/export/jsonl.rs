@@ -77,6 +77,8 @@ async fn write_deploy(
         for event in of {
             put(out, &Line::Event { seq: event.seq, hash: event.hash, body: Cow::Owned(event.body) })?;
         }
+        // Whoever passes on what is written does so now, and others have their turn.
+        tokio::task::yield_now().await;
     }
     let signature = match (signer, root) {
         (None, _) => None,

@@ -19,10 +19,10 @@ use crate::config::Config;
 /// Where the server is, and who asks.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ServerArgs {
-    /// Have a server do it (WINDLASS_SERVER), instead of this process
+    /// Have a server do it (`WINDLASS_SERVER`), instead of this process
     #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
-    /// The file of the token that the server asks for; by default the token itself is taken from WINDLASS_TOKEN
+    /// The file of the token that the server asks for; by default the token itself is taken from `WINDLASS_TOKEN`
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Which of the server's fleets; by default that of the windlass.toml here, or else the server's own

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{NewRequest, NewToken, Report, Request, RequestState, Settled, TakenIn, Token};
+use super::{Listed, NewRequest, NewToken, Report, Request, RequestState, Settled, TakenIn, Token};
 use crate::base::{Code, Coded, DeployId, Digest, TenantId, Timestamp, WorkerId};
-use crate::log::{Blob, LogError, TailEvent, TenantRow};
+use crate::log::{Blob, LogError, TailEvent, TenantRecord, TenantRow};
 use crate::saga::summary::TenantStatus;
 
 /// A request was not taken in. Nothing of it is in the log.
@@ -63,7 +64,7 @@ impl Coded for TakeError {
 }
 
 /// A release that was pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PushedRelease {
     /// Of which fleet.
     pub fleet: String,
@@ -114,6 +115,10 @@ pub trait Desk: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Request>, LogError>;
 
+    /// What of a fleet was asked for or made: by id, the greatest first, those below `before`. An id never changes its place in this
+    /// order, so whoever goes on after the last one that they were given gets none twice, and misses none that was there.
+    async fn listed(&self, fleet: &str, before: Option<DeployId>, limit: usize) -> Result<Vec<Listed>, LogError>;
+
     /// The request of this fleet whose turn it is.
     async fn next_queued(&self, fleet: &str) -> Result<Option<Request>, LogError>;
 
@@ -136,8 +141,24 @@ pub trait Desk: Send + Sync {
     /// The pushed release of a fleet with this digest.
     async fn pushed(&self, fleet: &str, digest: &Digest) -> Result<Option<PushedRelease>, LogError>;
 
-    /// Pushed releases of a fleet, the newest first.
-    async fn releases(&self, fleet: &str, limit: usize) -> Result<Vec<PushedRelease>, LogError>;
+    /// Whether a fleet has to do with a release: it was pushed to it, found for one of its revisions, or deployed to it.
+    async fn has_release(&self, fleet: &str, digest: &Digest) -> Result<bool, LogError>;
+
+    /// Pushed releases of a fleet, the newest first: those behind this one in that order, where one is given.
+    async fn releases(
+        &self,
+        fleet: &str,
+        behind: Option<(Timestamp, Digest)>,
+        limit: usize,
+    ) -> Result<Vec<PushedRelease>, LogError>;
+
+    /// What is known of a fleet's tenants across deploys, by tenant: those after this one, where one is given.
+    async fn known_tenants(
+        &self,
+        fleet: &str,
+        after: Option<&TenantId>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, TenantRecord)>, LogError>;
 
     /// Keeps a token.
     async fn add_token(&self, token: NewToken) -> Result<(), LogError>;

@@ -12,6 +12,6 @@ mod token;
 pub use api::{Desk, PushedRelease, ServerRow, TakeError};
 pub use report::{Report, ReportState};
 pub use request::{
-    Asked, Delivery, NewRequest, Request, RequestState, Selection, Settled, TakenIn, What, WhenBusy, identity,
+    Asked, Delivery, Listed, NewRequest, Request, RequestState, Selection, Settled, TakenIn, What, WhenBusy, identity,
 };
 pub use token::{NewToken, Role, Token};

@@ -1,14 +1,15 @@
 //! Requests: what was asked for and is to become a deploy.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::base::{Code, DeployId, Digest, TenantId, Timestamp};
 pub use crate::config::serve::WhenBusy;
-use crate::log::Blob;
+use crate::log::{Blob, DeployRow};
 use crate::saga::event::{Actor, Trigger};
 
 /// Which tenants, and in which way.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Selection {
     /// The workflow's name; the configured one where there is none.
@@ -26,7 +27,7 @@ pub struct Selection {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// A release to the fleet, or to a part of it.
@@ -99,7 +100,7 @@ pub struct NewRequest {
 }
 
 /// What is asked for, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Asked {
     /// What.
     pub what: What,
@@ -131,7 +132,7 @@ impl TakenIn {
 }
 
 /// Where a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// It waits for its turn, or is being prepared.
@@ -171,7 +172,7 @@ impl RequestState {
 }
 
 /// How a request was settled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Settled {
     /// It is a deploy.
@@ -197,6 +198,7 @@ pub enum Settled {
         next: Option<String>,
         /// Tenants that are the reason, with theirs; the first of them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schema(value_type = Vec<Vec<String>>)]
         tenants: Vec<(TenantId, Code, String)>,
     },
     /// Somebody called it off.
@@ -223,7 +225,7 @@ impl Settled {
 }
 
 /// A request as the desk keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Request {
     /// Its place in the order of arrival.
     #[serde(skip)]
@@ -243,4 +245,15 @@ pub struct Request {
     pub settled: Option<Settled>,
     /// When.
     pub settled_at: Option<Timestamp>,
+}
+
+/// A deploy in a list: asked for, or made, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: DeployId,
+    /// How it was asked for; none where it was begun by a command.
+    pub request: Option<Request>,
+    /// How it stands; none as long as it is only asked for.
+    pub row: Option<DeployRow>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::base::{LogId, Timestamp};
 use crate::log::Role;
@@ -12,7 +13,7 @@ use crate::serve::access::Principal;
 use crate::serve::app::{App, Trouble};
 
 /// The server, and what whoever asks may do with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::serve) struct Server {
     version: &'static str,
     log: LogId,
@@ -22,7 +23,7 @@ pub(in crate::serve) struct Server {
     you: You,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct FleetBrief {
     name: String,
     home: bool,
@@ -30,12 +31,16 @@ struct FleetBrief {
     trouble: Option<Trouble>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct You {
     name: String,
     role: Role,
 }
 
+/// The server
+///
+/// Its version, its fleets, and what whoever asks may do with them.
+#[utoipa::path(get, path = "/v1/server", tag = "server", responses((status = 200, description = "The server.", body = Server)))]
 pub(super) async fn server(State(app): State<Arc<App>>, Extension(principal): Extension<Principal>) -> Json<Server> {
     let fleets = app.fleets.values().filter(|fleet| principal.covers(fleet.name()));
     let fleets = fleets.map(|fleet| FleetBrief {

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::deploys::{Standing, accepted};
+use super::deploys::{Accepted, Standing, accepted, idempotency};
+use super::openapi::{Conflict, Malformed, Missing, TooLarge, Unfit, WrongKind};
 use crate::base::{Code, DeployId, TenantId};
 use crate::engine::{self, Settled, Word};
 use crate::log::{Asked, RequestState, Settled as RequestSettled, TakenIn, What, WhenBusy};
@@ -20,25 +23,27 @@ use crate::serve::problem::Problem;
 use crate::serve::take::{Ask, take};
 
 /// Why.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::serve) struct Reason {
     /// In your words, for the log.
+    #[schema(max_length = 2000)]
     pub(in crate::serve) reason: Option<String>,
 }
 
 /// Which tenants, and why.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::serve) struct Retry {
     /// Only this tenant; all stuck ones where none is named.
     pub(in crate::serve) tenant: Option<TenantId>,
     /// In your words, for the log.
+    #[schema(max_length = 2000)]
     pub(in crate::serve) reason: Option<String>,
 }
 
 /// What is true of the step at which tenants are stuck.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::serve) enum As {
     /// It is not in effect.
@@ -48,7 +53,7 @@ pub(in crate::serve) enum As {
 }
 
 /// Which tenants, and what is true of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::serve) struct Resolve {
     /// Only this tenant; all stuck ones where none is named, which must be stuck at the same step over the same thing.
@@ -58,11 +63,12 @@ pub(in crate::serve) struct Resolve {
     #[serde(rename = "as")]
     pub(in crate::serve) what: As,
     /// In your words, for the log.
+    #[schema(max_length = 2000)]
     pub(in crate::serve) reason: String,
 }
 
 /// How the undoing goes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::serve) struct Rollback {
     /// The workflow; by default the fleet's.
@@ -72,7 +78,7 @@ pub(in crate::serve) struct Rollback {
 }
 
 /// What became of what was said.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::serve) struct Said {
     /// The deploy.
     id: DeployId,
@@ -126,6 +132,14 @@ fn begun(id: DeployId, found: &Known) -> Result<(), Problem> {
 
 type Answer = Result<Json<Said>, Problem>;
 
+/// Pauses a deploy
+///
+/// From then on no step and no undo starts on any worker, until it is resumed.
+#[utoipa::path(
+    post, path = "/v1/deploys/{id}/pause", tag = "deploys", request_body = Reason,
+    params(("id" = DeployId, Path, description = "The deploy.")),
+    responses((status = 200, description = "How it stands now.", body = Said), Malformed, Missing, Conflict, TooLarge, WrongKind, Unfit),
+)]
 pub(in crate::serve) async fn pause(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -138,6 +152,14 @@ pub(in crate::serve) async fn pause(
     said(&app, id, &found, changed, None).await
 }
 
+/// Resumes a deploy
+///
+/// One that is paused, or that stands still.
+#[utoipa::path(
+    post, path = "/v1/deploys/{id}/resume", tag = "deploys",
+    params(("id" = DeployId, Path, description = "The deploy.")),
+    responses((status = 200, description = "How it stands now.", body = Said), Missing, Conflict, Unfit),
+)]
 pub(in crate::serve) async fn resume(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -149,6 +171,14 @@ pub(in crate::serve) async fn resume(
     said(&app, id, &found, changed, None).await
 }
 
+/// Unwinds a deploy
+///
+/// What it did is undone, on every tenant.
+#[utoipa::path(
+    post, path = "/v1/deploys/{id}/unwind", tag = "deploys", request_body = Reason,
+    params(("id" = DeployId, Path, description = "The deploy.")),
+    responses((status = 200, description = "How it stands now.", body = Said), Malformed, Missing, Conflict, TooLarge, WrongKind, Unfit),
+)]
 pub(in crate::serve) async fn unwind(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -161,7 +191,14 @@ pub(in crate::serve) async fn unwind(
     said(&app, id, &found, changed, None).await
 }
 
-/// Calls a deploy off: one that waits is not begun, one that is under way is unwound.
+/// Calls a deploy off
+///
+/// One that waits is not begun; one that is under way is unwound.
+#[utoipa::path(
+    post, path = "/v1/deploys/{id}/cancel", tag = "deploys", request_body = Reason,
+    params(("id" = DeployId, Path, description = "The deploy.")),
+    responses((status = 200, description = "How it stands now.", body = Said), Malformed, Missing, Conflict, TooLarge, WrongKind, Unfit),
+)]
 pub(in crate::serve) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -188,6 +225,14 @@ pub(in crate::serve) async fn cancel(
     said(&app, id, &found, changed, None).await
 }
 
+/// Lets stuck tenants try again
+///
+/// One of them, or all.
+#[utoipa::path(
+    post, path = "/v1/deploys/{id}/retry", tag = "deploys", request_body = Retry,
+    params(("id" = DeployId, Path, description = "The deploy.")),
+    responses((status = 200, description = "How it stands now.", body = Said), Malformed, Missing, Conflict, TooLarge, WrongKind, Unfit),
+)]
 pub(in crate::serve) async fn retry(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -200,6 +245,14 @@ pub(in crate::serve) async fn retry(
     said(&app, id, &found, true, Some(settled)).await
 }
 
+/// Says what is true of stuck tenants
+///
+/// What evidence could not tell, a human does: the step is in effect there, or it is not.
+#[utoipa::path(
+    post, path = "/v1/deploys/{id}/resolve", tag = "deploys", request_body = Resolve,
+    params(("id" = DeployId, Path, description = "The deploy.")),
+    responses((status = 200, description = "How it stands now.", body = Said), Malformed, Missing, Conflict, TooLarge, WrongKind, Unfit),
+)]
 pub(in crate::serve) async fn resolve(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -220,13 +273,32 @@ pub(in crate::serve) async fn resolve(
     said(&app, id, &found, true, Some(settled)).await
 }
 
+/// Undoes a finished deploy
+///
+/// By a deploy of its own, which takes back what that one had changed.
+#[utoipa::path(
+    post, path = "/v1/deploys/{id}/rollback", tag = "deploys", request_body = Rollback,
+    params(
+        ("id" = DeployId, Path, description = "The deploy that is undone."),
+        (
+            "Idempotency-Key" = Option<String>, Header, description = "The client's own name for this request.",
+            min_length = 1, max_length = 200, pattern = r"^[!-~]+$"
+        )
+    ),
+    responses(
+        (status = 202, description = "It is asked for.", body = Accepted, headers(("Location" = String))),
+        (status = 200, description = "It had been asked for before.", body = Accepted, headers(("Location" = String))),
+        Malformed, Missing, Conflict, TooLarge, WrongKind, Unfit
+    ),
+)]
 pub(super) async fn rollback(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
-    Body(Rollback { workflow, when_busy }): Body<Rollback>,
+    headers: HeaderMap,
+    Body(how): Body<Rollback>,
 ) -> Result<Response, Problem> {
-    Ok(accepted(&app, roll_back(&app, &principal, &id, workflow, when_busy).await?))
+    Ok(accepted(&app, roll_back(&app, &principal, &id, how, &headers).await?))
 }
 
 /// Asks for a finished deploy to be undone.
@@ -234,15 +306,17 @@ pub(in crate::serve) async fn roll_back(
     app: &App,
     principal: &Principal,
     id: &str,
-    workflow: Option<String>,
-    when_busy: Option<WhenBusy>,
+    Rollback { workflow, when_busy }: Rollback,
+    headers: &HeaderMap,
 ) -> Result<TakenIn, Problem> {
     let (id, found) = known(app, principal, id).await?;
     begun(id, &found)?;
     // What cannot be rolled back is told now, and not by a request that is refused later.
     engine::finished_release(&*app.log, id).await?;
+    found.fleet.project.ready_workflow(workflow.as_deref())?;
     let what = What::Rollback { of: id, workflow };
+    let deliveries = idempotency(headers, principal, found.fleet.name(), &what)?.into_iter().collect();
     let asked = Asked { what, trigger: Trigger::Rollback { of: id }, actor: principal.actor() };
     let when_busy = when_busy.unwrap_or(app.settings.when_busy);
-    take(app, &found.fleet, Ask { asked, deliveries: Vec::new(), when_busy, reports: Vec::new() }).await
+    take(app, &found.fleet, Ask { asked, deliveries, when_busy, reports: Vec::new() }).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use http::HeaderMap;
 
 use super::form::{Fields, ours};
 use super::frame::see_other;
@@ -16,7 +17,7 @@ use crate::saga::event::{DeployOutcome, Direction};
 use crate::saga::summary::TenantStatus;
 use crate::serve::access::Principal;
 use crate::serve::api::deploys::Standing;
-use crate::serve::api::steer::{self, As, Reason, Resolve, Retry, roll_back};
+use crate::serve::api::steer::{self, As, Reason, Resolve, Retry, Rollback, roll_back};
 use crate::serve::app::App;
 use crate::serve::extract::{At, Body};
 use crate::serve::problem::Problem;
@@ -176,7 +177,7 @@ pub(super) async fn command(
             steer::resolve(app_of, who, at, Body(Resolve { tenant, what, reason })).await.map(drop)?;
         }
         "rollback" => {
-            let taken = roll_back(&app, &principal, &id, None, None).await?;
+            let taken = roll_back(&app, &principal, &id, Rollback::default(), &HeaderMap::new()).await?;
             return Ok(see_other(&format!("/deploys/{}", taken.deploy())));
         }
         _ => return Err(Problem::new(Code::NoSuchThing, format!("there is no command {command:?}"))),

@@ -22,6 +22,7 @@ use crate::serve::access::Principal;
 use crate::serve::api::deploys::{Deploy, Standing};
 use crate::serve::app::App;
 use crate::serve::problem::{Problem, page_of};
+use crate::serve::report::Standing as HowFar;
 
 /// The parts of a page, in its order.
 pub(super) const PARTS: [&str; 7] = ["headline", "commands", "cells", "failures", "waves", "timeline", "reports"];
@@ -285,7 +286,7 @@ fn told(report: &Report, end: u64) -> Receiver {
         ReportState::GivenUp => "given up",
     };
     Receiver {
-        target: report.target.clone(),
+        target: HowFar::of(report).to,
         state,
         bad: report.error.is_some() && report.state != ReportState::Done,
         told_all: report.position >= end,

@@ -1,13 +1,15 @@
 //! How far somebody has been told, for people and for the API.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Target;
 use crate::base::Timestamp;
 use crate::log::{Report, ReportState};
 
 /// How far somebody has been told of a deploy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Told)]
 pub struct Standing {
     /// Who. Of an address the origin alone.
     pub to: String,

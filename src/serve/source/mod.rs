@@ -175,7 +175,7 @@ impl Sources {
             path: if git.path.as_os_str().is_empty() { ".".to_owned() } else { git.path.display().to_string() },
             timeout: git.timeout,
         });
-        let folder = written.folder.as_ref().map(|folder| folder.absolute());
+        let folder = written.folder.as_ref().map(crate::config::serve::FolderTemplate::absolute);
         Self::new(Settings { folder, git, pushed: written.pushed, ..Settings::default() })
     }
 

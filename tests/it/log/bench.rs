@@ -39,6 +39,14 @@ pub async fn sqlite() -> Bench {
     Bench { log: Arc::new(log), clock, _keep: Box::new(folder) }
 }
 
+/// The same, with the desk in the same file.
+pub async fn desk() -> (Bench, Arc<SqliteLog>) {
+    let (folder, path) = folder();
+    let clock = Arc::new(ManualClock::at(START));
+    let log = Arc::new(SqliteLog::open(path, clock.clone()).await.unwrap());
+    (Bench { log: Arc::clone(&log) as Arc<dyn Log>, clock, _keep: Box::new(folder) }, log)
+}
+
 /// A temporary folder, and the path of a log in it that is not there yet.
 pub fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

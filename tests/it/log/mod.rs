@@ -15,6 +15,7 @@ macro_rules! conformance {
 pub mod bench;
 mod claims;
 mod conformance;
+mod desk;
 mod differential;
 mod pause;
 mod sqlite;

@@ -211,6 +211,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Waits until a deploy is over, or will never be one.
+    pub async fn until_settled(&self, id: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, deploy) = self.get(&format!("/v1/deploys/{id}")).await;
+            if !matches!(deploy["standing"].as_str(), Some("queued" | "under_way" | "unwinding" | "paused")) {
+                return deploy;
+            }
+            assert!(Instant::now() < deadline, "never over: {deploy:#}\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();

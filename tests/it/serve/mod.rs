@@ -1,14 +1,21 @@
 //! The server: the real binary, asked over HTTP on loopback.
 
 mod access;
+mod api;
 mod deaths;
 mod fake;
+mod follow;
 mod hooks;
 mod house;
 mod limits;
+mod lists;
 mod metrics;
+mod openapi;
 mod page;
 mod places;
+mod push;
 mod remote;
 mod reports;
+mod schemathesis;
 mod show;
+mod tokens;

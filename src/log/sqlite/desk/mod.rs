@@ -15,8 +15,8 @@ use super::store::{SqliteLog, question};
 use super::writer::{Command, Work};
 use crate::base::{DeployId, Digest, TenantId, Timestamp, WorkerId};
 use crate::log::{
-    Blob, Desk, LogError, NewRequest, NewToken, PushedRelease, Report, Request, RequestState, ServerRow, Settled,
-    TailEvent, TakeError, TakenIn, TenantRow, Token, rules,
+    Blob, Desk, Listed, LogError, NewRequest, NewToken, PushedRelease, Report, Request, RequestState, ServerRow,
+    Settled, TailEvent, TakeError, TakenIn, TenantRecord, TenantRow, Token, rules,
 };
 use crate::saga::summary::TenantStatus;
 
@@ -70,6 +70,10 @@ impl Desk for SqliteLog {
         question!(self, |connection| requests::requests(connection, fleet, state, before, limit))
     }
 
+    async fn listed(&self, fleet: &str, before: Option<DeployId>, limit: usize) -> Result<Vec<Listed>, LogError> {
+        question!(self, |connection| requests::listed(connection, fleet, before, limit))
+    }
+
     async fn next_queued(&self, fleet: &str) -> Result<Option<Request>, LogError> {
         question!(self, |connection| requests::next_queued(connection, fleet))
     }
@@ -108,8 +112,26 @@ impl Desk for SqliteLog {
         question!(self, |connection| releases::pushed(connection, fleet, digest))
     }
 
-    async fn releases(&self, fleet: &str, limit: usize) -> Result<Vec<PushedRelease>, LogError> {
-        question!(self, |connection| releases::releases(connection, fleet, limit))
+    async fn has_release(&self, fleet: &str, digest: &Digest) -> Result<bool, LogError> {
+        question!(self, |connection| releases::has(connection, fleet, digest))
+    }
+
+    async fn releases(
+        &self,
+        fleet: &str,
+        behind: Option<(Timestamp, Digest)>,
+        limit: usize,
+    ) -> Result<Vec<PushedRelease>, LogError> {
+        question!(self, |connection| releases::releases(connection, fleet, behind, limit))
+    }
+
+    async fn known_tenants(
+        &self,
+        fleet: &str,
+        after: Option<&TenantId>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, TenantRecord)>, LogError> {
+        question!(self, |connection| releases::known_tenants(connection, fleet, after, limit))
     }
 
     async fn add_token(&self, token: NewToken) -> Result<(), LogError> {

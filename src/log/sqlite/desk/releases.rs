@@ -1,14 +1,14 @@
-//! Revisions that were seen, and releases that were pushed.
+//! Revisions that were seen, releases that were pushed, and what is known of which tenant is on what.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::Done;
 use super::requests::keep_blob;
-use crate::base::{Digest, Timestamp};
+use crate::base::{Digest, TenantId, Timestamp};
 use crate::log::sqlite::fault::Fault;
-use crate::log::sqlite::rows::{digest, int, unsigned};
-use crate::log::{Blob, PushedRelease};
+use crate::log::sqlite::rows::{digest, int, record, unsigned};
+use crate::log::{Blob, PushedRelease, TenantRecord};
 
 macro_rules! columns {
     () => {
@@ -99,16 +99,55 @@ pub(super) async fn pushed(
 pub(super) async fn releases(
     connection: &mut SqliteConnection,
     fleet: &str,
+    behind: Option<(Timestamp, Digest)>,
     limit: usize,
 ) -> Result<Vec<PushedRelease>, Fault> {
+    let (at, digest) = behind.unzip();
     let found = sqlx::query(concat!(
         "SELECT ",
         columns!(),
-        " FROM releases WHERE fleet = ?1 ORDER BY pushed_at DESC, digest LIMIT ?2"
+        " FROM releases WHERE fleet = ?1 AND (?2 IS NULL OR pushed_at < ?2 OR (pushed_at = ?2 AND digest > ?3)) \
+          ORDER BY pushed_at DESC, digest LIMIT ?4"
     ))
     .bind(fleet)
+    .bind(at.map(|at| at.0))
+    .bind(digest.as_ref().map(|digest| digest.as_bytes().as_slice()))
     .bind(int(limit))
     .fetch_all(connection)
     .await?;
     found.iter().map(row).collect()
+}
+
+pub(super) async fn has(connection: &mut SqliteConnection, fleet: &str, digest: &Digest) -> Result<bool, Fault> {
+    // A deploy that a command began says in its first event alone what it is of.
+    let found: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM releases WHERE fleet = ?1 AND digest = ?2) \
+             OR EXISTS (SELECT 1 FROM revisions WHERE fleet = ?1 AND release = ?2) \
+             OR EXISTS (SELECT 1 FROM deploys AS d JOIN events AS e ON e.deploy = d.key AND e.tenant = 0 AND e.seq = 1 \
+                        WHERE d.fleet = ?1 AND e.body ->> '$.event.release' = ?3)",
+    )
+    .bind(fleet)
+    .bind(digest.as_bytes().as_slice())
+    .bind(digest.to_string())
+    .fetch_one(connection)
+    .await?;
+    Ok(found)
+}
+
+pub(super) async fn known_tenants(
+    connection: &mut SqliteConnection,
+    fleet: &str,
+    after: Option<&TenantId>,
+    limit: usize,
+) -> Result<Vec<(TenantId, TenantRecord)>, Fault> {
+    let found = sqlx::query(
+        "SELECT tenant, target, release, epoch, seen_at FROM records WHERE fleet = ?1 AND tenant > ?2 ORDER BY tenant LIMIT ?3",
+    )
+    .bind(fleet)
+    // Every tenant's id is greater than no text at all.
+    .bind(after.map_or("", TenantId::as_str))
+    .bind(int(limit))
+    .fetch_all(connection)
+    .await?;
+    found.iter().map(record).collect()
 }

@@ -10,10 +10,11 @@ use super::{Done, damaged, parsed, text};
 use crate::base::limits::REQUESTS_QUEUED_MAX;
 use crate::base::{DeployId, Timestamp};
 use crate::log::sqlite::fault::Fault;
+use crate::log::sqlite::lease;
 use crate::log::sqlite::rows::{deploy_id, int, unsigned};
 use crate::log::{
-    Asked, Blob, Delivery, LogError, NewRequest, Request, RequestState, Settled, TakeError, TakenIn, What, WhenBusy,
-    identity, rules,
+    Asked, Blob, Delivery, Listed, LogError, NewRequest, Request, RequestState, Settled, TakeError, TakenIn, What,
+    WhenBusy, identity, rules,
 };
 
 macro_rules! columns {
@@ -202,6 +203,33 @@ pub(super) async fn requests(
     .fetch_all(connection)
     .await?;
     found.iter().map(row).collect()
+}
+
+pub(super) async fn listed(
+    connection: &mut SqliteConnection,
+    fleet: &str,
+    before: Option<DeployId>,
+    limit: usize,
+) -> Result<Vec<Listed>, Fault> {
+    // An id is unique on either side and the same on both, and its text sorts as its bytes do.
+    let found = sqlx::query(
+        "SELECT id, max(made) AS made FROM ( \
+             SELECT id, 0 AS made FROM requests WHERE fleet = ?1 AND (?2 IS NULL OR id < ?2) \
+             UNION ALL SELECT id, 1 FROM deploys WHERE fleet = ?1 AND (?2 IS NULL OR id < ?2)) \
+         GROUP BY id ORDER BY id DESC LIMIT ?3",
+    )
+    .bind(fleet)
+    .bind(before.map(|id| id.to_string()))
+    .bind(int(limit))
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut listed = Vec::with_capacity(found.len());
+    for row in &found {
+        let id = deploy_id(row, "id")?;
+        let row = if row.try_get("made")? { Some(lease::deploy(connection, id).await?.row) } else { None };
+        listed.push(Listed { id, request: request(connection, id).await?, row });
+    }
+    Ok(listed)
 }
 
 pub(super) async fn next_queued(connection: &mut SqliteConnection, fleet: &str) -> Result<Option<Request>, Fault> {
