@@ -22,6 +22,17 @@ macro_rules! points {
     };
 }
 
+impl Point {
+    /// The points that every deploy passes, whoever drives it; the others are passed by a server alone.
+    #[must_use]
+    pub fn of_deploys() -> Vec<Self> {
+        let of_a_server = |point: &Self| {
+            matches!(point, Self::RequestAccepted | Self::RequestTaken | Self::RequestCreated | Self::ReportSent)
+        };
+        Self::ALL.iter().copied().filter(|point| !of_a_server(point)).collect()
+    }
+}
+
 points! {
     BeforeCreate = "before-create", "The deploy is planned, nothing is in the log.";
     AfterCreate = "after-create", "The deploy is in the log, no worker has started.";

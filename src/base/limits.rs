@@ -186,6 +186,18 @@ pub const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
 /// Refused tokens and signatures a minute of one address, beyond which it is told to wait. What is right is let in all the same.
 pub const REFUSED_PER_MINUTE_MAX: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
+/// How exactly it is kept when a token was last used: a commit for every request would be a high price for knowing it better.
+pub const TOKEN_USED_EXACTLY: Duration = Duration::from_mins(1);
+
+/// Deliveries that are received at once: each may be in memory as a whole before it is known who sent it.
+pub const DELIVERIES_AT_ONCE_MAX: usize = 32;
+
+/// How long the body of a delivery may take to arrive: senders send it at once, and one of few places is held for it.
+pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one client follows live events before it has to come back, by the last event that it has seen, and show its token again.
+pub const FOLLOW_MAX: Duration = Duration::from_mins(5);
+
 /// How long a session of the page lasts.
 pub const SESSION: Duration = Duration::from_hours(12);
 

@@ -28,7 +28,8 @@ pub(super) async fn status(context: &Context, asked: What) -> Result<Exit, Failu
     };
     let row = context.which(&*log, named.as_deref()).await?;
     let account = account(&*log, row.id).await?;
-    let told: Vec<Standing> = log.reports(row.id).await?.iter().map(Standing::of).collect();
+    // A log of an older format that cannot be written has no desk: nobody is told of its deploys, and they can be looked at all the same.
+    let told: Vec<Standing> = log.reports(row.id).await.unwrap_or_default().iter().map(Standing::of).collect();
     let text = || account_text(&account) + &told_text(&told);
     if !tenants {
         context.output.answer(&Stands { account: &account, reports: &told }, text);
@@ -59,7 +60,7 @@ struct Stands<'a> {
 
 /// Who has not been told, a line each.
 fn told_text(told: &[Standing]) -> String {
-    told.iter().filter_map(Standing::worry).map(|line| format!("{line}\n")).collect()
+    told.iter().filter_map(Standing::worry).flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 async fn deploys(context: &Context) -> Result<Exit, Failure> {

@@ -309,10 +309,7 @@ impl Driver {
             Err(AppendError::Log(error)) => return Err(error),
             Err(_) => return Ok(Flow::End(LetGo::Fenced)),
         }
-        let began = Instant::now();
-        let performed = self.perform(step, half, attempt).await;
-        measured(step, half, began, &performed);
-        match performed {
+        match self.perform(step, half, attempt).await {
             Ok(evidence) => self.record(succeeded(step, half, evidence)),
             Err(Trouble { failure, outcome: Outcome::NoEffect, in_effect }) => {
                 self.failed(step, half, attempt, failure, in_effect)
@@ -460,7 +457,15 @@ impl Driver {
         kind.probe(step, half, afterwards, &mut cx).await
     }
 
+    /// Does what was announced, and takes down how long that took.
     async fn perform(&mut self, step: &PlannedStep, half: Half, attempt: Attempt) -> Result<Evidence, Trouble> {
+        let began = Instant::now();
+        let performed = self.carry_out(step, half, attempt).await;
+        measured(step, half, began, &performed);
+        performed
+    }
+
+    async fn carry_out(&mut self, step: &PlannedStep, half: Half, attempt: Attempt) -> Result<Evidence, Trouble> {
         if attempt.0 > STARTS_PER_STEP_MAX {
             let message = format!("step {} has been started {STARTS_PER_STEP_MAX} times and never ended", step.id);
             return Err(Failure::new(ErrorClass::Permanent, Code::RetriesExhausted, message).into());

@@ -93,6 +93,8 @@ pub struct App {
     pub pulses: Pulses,
     /// Secrets of webhooks that were read a moment ago.
     pub secrets: Secrets,
+    /// Room for deliveries that are being received.
+    pub deliveries: Semaphore,
     /// Room for releases that are being received.
     pub pushes: Semaphore,
     /// Room for exports that are being written.

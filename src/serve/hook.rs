@@ -4,7 +4,7 @@
 //! comes again. A sender that was not answered sends again, and finds what became of the first time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use metrics::counter;
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use super::access::Client;
 use super::api::accepted_but;
@@ -24,7 +25,7 @@ use super::report::Target;
 use super::take::{Ask, take};
 use super::webhook::{Order, Received, Rejected, decide, receive};
 use crate::base::Code;
-use crate::base::limits::DELIVERY_BYTES_MAX;
+use crate::base::limits::{DELIVERY_BYTES_MAX, DELIVERY_TIMEOUT};
 use crate::base::measure;
 use crate::config::serve::{Sender, Webhook};
 use crate::fleet::Secret;
@@ -44,11 +45,25 @@ pub struct Secrets(Mutex<HashMap<String, Kept>>);
 
 impl Secrets {
     async fn of(&self, app: &App, webhook: &Webhook) -> Result<Arc<[Secret]>, Problem> {
-        if let Some((at, secrets)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&webhook.name)
-            && at.elapsed() < SECRETS_KEPT
-        {
-            return Ok(Arc::clone(secrets));
+        // Held while they are read: of a flood one reads them, and the others have what it has found, also where that is nothing.
+        let mut all = self.0.lock().await;
+        let kept = all.get(&webhook.name).filter(|(at, _)| at.elapsed() < SECRETS_KEPT);
+        let secrets = if let Some((_, secrets)) = kept {
+            Arc::clone(secrets)
+        } else {
+            let read = Self::read(app, webhook).await?;
+            all.insert(webhook.name.clone(), (Instant::now(), Arc::clone(&read)));
+            read
+        };
+        if secrets.is_empty() {
+            let detail = "the server cannot read the secrets of this webhook at the moment; nothing was started";
+            return Err(Problem::new(Code::SecretUnresolved, detail).with_status(StatusCode::SERVICE_UNAVAILABLE));
         }
+        Ok(secrets)
+    }
+
+    /// Those that can be read now.
+    async fn read(app: &App, webhook: &Webhook) -> Result<Arc<[Secret]>, Problem> {
         let Some(home) = app.fleet(None) else {
             return Err(Problem::new(Code::Defect, "the server has lost its own fleet"));
         };
@@ -64,18 +79,13 @@ impl Secrets {
         match (found.is_empty(), missing) {
             (true, Some(error)) => {
                 tracing::error!(webhook = webhook.name, %error, "no secret of this webhook can be read: deliveries are turned away");
-                let detail = "the server cannot read the secrets of this webhook at the moment; nothing was started";
-                return Err(Problem::new(Code::SecretUnresolved, detail).with_status(StatusCode::SERVICE_UNAVAILABLE));
             }
             (false, Some(error)) => {
                 tracing::warn!(webhook = webhook.name, %error, "a secret of this webhook cannot be read");
             }
             _ => {}
         }
-        let secrets: Arc<[Secret]> = found.into();
-        let entry = (Instant::now(), Arc::clone(&secrets));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(webhook.name.clone(), entry);
-        Ok(secrets)
+        Ok(found.into())
     }
 }
 
@@ -110,10 +120,15 @@ async fn delivered(
 ) -> Result<Response, Problem> {
     let name = &webhook.name;
     let headers = request.headers().clone();
-    let body = read(request, DELIVERY_BYTES_MAX).await.map_err(|problem| match problem.code() {
-        Code::BodyTooLarge => rejected(&Rejected::TooLarge),
-        _ => problem,
-    })?;
+    // The semaphore is never closed; without its permit there would only be more of them at once.
+    let _place = app.deliveries.acquire().await.ok();
+    let body = match tokio::time::timeout(DELIVERY_TIMEOUT, read(request, DELIVERY_BYTES_MAX)).await {
+        Ok(body) => body.map_err(|problem| match problem.code() {
+            Code::BodyTooLarge => rejected(&Rejected::TooLarge),
+            _ => problem,
+        })?,
+        Err(_) => return Err(Problem::new(Code::TooSlow, "the delivery did not arrive in time; nothing was started")),
+    };
     let secrets = app.secrets.of(app, webhook).await?;
     let delivery = match receive(webhook.sender, &secrets, &headers, &body, app.log.clock().now()) {
         Ok(Received::Delivery(delivery)) => delivery,

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::app::{App, Fleet};
 use super::intake;
 use crate::base::limits::{DEPLOYS_REMEMBERED_MAX, KEEPER_LOOK, KEEPER_PAUSE_MAX};
-use crate::base::{Coded, DeployId};
-use crate::engine::{self, Ending, Engine, EngineError, Settings, Word, host};
+use crate::base::{Code, Coded, DeployId};
+use crate::engine::{self, Ending, Engine, EngineError, Settings, Stop, Word, host};
 use crate::log::{CreateError, DeployRow, LogError, RequestState, Settled};
 use crate::project::{ProjectError, claimable};
 use crate::saga::event::{Actor, Direction};
@@ -43,7 +43,7 @@ pub(super) enum Trouble {
 }
 
 impl Coded for Trouble {
-    fn code(&self) -> crate::base::Code {
+    fn code(&self) -> Code {
         match self {
             Trouble::Project(error) => error.code(),
             Trouble::Engine(error) => error.code(),
@@ -99,12 +99,38 @@ pub(super) async fn under_way(app: &App, fleet: &Fleet) -> Result<Option<DeployR
     Ok(rows.into_iter().find(|row| row.summary.outcome.is_none()))
 }
 
-async fn round(app: &Arc<App>, fleet: &Fleet, taken_up: &mut Option<DeployId>) -> Result<Round, Trouble> {
+async fn round(app: &Arc<App>, fleet: &Arc<Fleet>, taken_up: &mut Option<DeployId>) -> Result<Round, Trouble> {
     if let Some(row) = under_way(app, fleet).await? {
         return carry_on(app, fleet, row, taken_up).await;
     }
     let Some(request) = app.desk.next_queued(fleet.name()).await? else { return Ok(Round::Rest) };
-    match intake::process(app, fleet, request).await? {
+    let id = request.id;
+    let mut stop = app.stop.clone();
+    let (theirs, project) = (Arc::clone(app), Arc::clone(fleet));
+    let mut preparing = tokio::spawn(async move { intake::process(&theirs, &project, request).await });
+    let became = tokio::select! {
+        became = &mut preparing => became,
+        // Looking at a large fleet, or at a repository, takes its time. Nothing of it is lost: the next server begins anew, and finds
+        // the deploy by its id should it have been created in this moment.
+        _ = stop.wait_for(|stop| *stop != Stop::Run) => {
+            preparing.abort();
+            return Ok(Round::Rest);
+        }
+    };
+    let became = match became {
+        Ok(became) => became?,
+        // It would be met again and again, and everything behind it would wait.
+        Err(error) => {
+            tracing::error!(fleet = fleet.name(), deploy = %id, %error, "a defect of ours has met a request");
+            let message = "Windlass met a defect of its own while it prepared this; nothing was touched".to_owned();
+            let settled = Settled::Refused { code: Code::Defect, message, next: None, tenants: Vec::new() };
+            if app.log.deploy(id).await.is_err() {
+                app.desk.settle(id, settled).await?;
+            }
+            intake::Became::Settled
+        }
+    };
+    match became {
         // It is driven by the next round, like any other, and needs no word that it was taken up.
         intake::Became::Deploy(deploy) => *taken_up = Some(deploy),
         intake::Became::Settled => {}
@@ -122,11 +148,13 @@ async fn carry_on(
     taken_up: &mut Option<DeployId>,
 ) -> Result<Round, Trouble> {
     let id = row.id;
-    if row.summary.paused {
+    // Before a pause counts: one that was called off is to go down, whoever has paused it since.
+    heed_request(app, id).await?;
+    let summary = app.log.deploy(id).await?.summary;
+    if summary.paused {
         return Ok(Round::Rest);
     }
-    heed_request(app, id).await?;
-    let direction = app.log.deploy(id).await?.summary.direction;
+    let direction = summary.direction;
     if app.log.census(id).await?.waits_for_human(direction) {
         return Ok(Round::Rest);
     }

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
 use super::app::App;
 use super::problem::Problem;
 use crate::audit::Line;
-use crate::base::limits::{FOLLOWERS_MAX, KEEPER_LOOK, PULSE};
+use crate::base::limits::{FOLLOW_MAX, FOLLOWERS_MAX, KEEPER_LOOK, PULSE};
 use crate::base::{Code, DeployId};
 use crate::engine::Stop;
 use crate::log::{Log, LogError};
@@ -90,6 +91,7 @@ struct Follower {
     stop: watch::Receiver<Stop>,
     ready: std::vec::IntoIter<Line>,
     told_end: bool,
+    until: Instant,
     _room: OwnedSemaphorePermit,
 }
 
@@ -112,8 +114,17 @@ pub(super) async fn follow(
     let room = room.map_err(|_| full())?;
     let pulse = app.pulses.of(&app.log, deploy).await?;
     let stop = app.stop.clone();
-    let follower =
-        Follower { app, deploy, after, pulse, stop, ready: Vec::new().into_iter(), told_end: false, _room: room };
+    let follower = Follower {
+        app,
+        deploy,
+        after,
+        pulse,
+        stop,
+        ready: Vec::new().into_iter(),
+        told_end: false,
+        until: Instant::now() + FOLLOW_MAX,
+        _room: room,
+    };
     let events = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
@@ -130,7 +141,7 @@ impl Follower {
                 let data = serde_json::to_string(&line).unwrap_or_default();
                 return Some(Event::default().id(line.position.to_string()).event("event").data(data));
             }
-            if self.told_end || *self.stop.borrow() != Stop::Run {
+            if self.told_end || *self.stop.borrow() != Stop::Run || Instant::now() >= self.until {
                 return None;
             }
             let pulse = *self.pulse.borrow_and_update();
@@ -154,6 +165,7 @@ impl Follower {
             }
             tokio::select! {
                 changed = self.pulse.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.until) => return None,
                 _ = self.stop.changed() => return None,
             }
         }

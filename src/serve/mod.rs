@@ -1,7 +1,7 @@
 //! The server: webhooks, an API, live events, a page, and the deploys of its fleets kept going.
 //!
 //! One process is enough: what it is asked for and what it does lies in the log, so that whatever process comes after it goes on.
-//! [`start`] binds and takes over; [`Server::run`] serves until it is told to stop.
+//! [`start()`] binds and takes over; [`Server::run`] serves until it is told to stop.
 
 mod access;
 mod accounts;

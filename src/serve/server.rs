@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
@@ -40,7 +41,11 @@ pub(super) async fn serve(
     let graceful = GracefulShutdown::new();
     loop {
         // More than there is room for wait in the system's own queue, and beyond that are refused by it.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let permit = tokio::select! {
+            permit = Arc::clone(&room).acquire_owned() => permit,
+            _ = stop.changed() => break,
+        };
+        let Ok(permit) = permit else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.changed() => break,
@@ -85,7 +90,10 @@ where
     // HTTP/1.1 alone, and known beforehand: a listener that first looks which protocol it is has no limit for whoever says nothing.
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    // Who does not read what was asked for holds a connection for nothing.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(REQUEST_TIMEOUT));
+    let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
     if let Err(error) = watcher.watch(connection).await {
         // The client went away, or sent what is no HTTP.
         tracing::debug!(%client, %error, "a connection has ended badly");

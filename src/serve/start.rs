@@ -1,7 +1,7 @@
 //! Puts a server together, and takes it apart again.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,10 +25,12 @@ use super::server::serve;
 use super::source::{SourceError, Sources};
 use super::webhook::check_secret;
 use super::{metrics, report};
-use crate::base::limits::{DRAIN_TIMEOUT, EXPORTS_MAX, KEEPER_PAUSE_MAX, PUSHES_MAX, SERVER_SEEN};
+use crate::base::limits::{
+    DELIVERIES_AT_ONCE_MAX, DRAIN_TIMEOUT, EXPORTS_MAX, KEEPER_PAUSE_MAX, PUSHES_MAX, SERVER_SEEN,
+};
 use crate::base::{Code, Coded, SystemClock};
 use crate::config::FILE_NAME;
-use crate::config::serve::Tls;
+use crate::config::serve::{Serve, Tls};
 use crate::engine::{Stop, this_worker};
 use crate::fleet::UnresolvedSecret;
 use crate::log::{Desk, Log, LogError, ServerRow, SqliteLog};
@@ -77,7 +79,7 @@ pub enum ServeError {
     )]
     Open {
         /// Which.
-        address: SocketAddr,
+        address: String,
     },
     /// A secret of a webhook can prove nothing.
     #[error("a secret of the webhook {webhook} can prove nothing: {reason}")]
@@ -169,8 +171,10 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
     let log: Arc<SqliteLog> = projects[0].log(Creates::Yes).await?;
     let desk: Arc<dyn Desk> = Arc::clone(&log) as Arc<dyn Desk>;
     let keys = Keys::new(Arc::clone(&desk), clock, settings.requests_per_second);
-    if !settings.listen.ip().is_loopback() && !keys.any().await? {
-        return Err(ServeError::Open { address: settings.listen });
+    let private = settings.listen.ip().is_loopback() && stays_here(&settings);
+    if !private && !keys.any().await? {
+        let address = settings.url.as_ref().map_or_else(|| settings.listen.to_string(), |url| url.origin().to_owned());
+        return Err(ServeError::Open { address });
     }
     let mut fleets = BTreeMap::new();
     for project in projects {
@@ -201,12 +205,27 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
         keys,
         pulses: Pulses::default(),
         secrets: Secrets::default(),
+        deliveries: Semaphore::new(DELIVERIES_AT_ONCE_MAX),
         pushes: Semaphore::new(PUSHES_MAX),
         exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         accounts: Accounts::default(),
         started_at,
     };
     Ok(Server { app: Arc::new(app), listener, tls, tell, client })
+}
+
+/// Whether nobody from elsewhere is meant to reach the server: with an address of another name, a proxy stands before it, and whoever
+/// comes through that comes from this machine.
+fn stays_here(settings: &Serve) -> bool {
+    let local = |origin: &str| {
+        let host = origin.split_once("://").map_or(origin, |(_, rest)| rest);
+        let host = host
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(host, |(host, _)| host);
+        host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    settings.url.as_ref().is_none_or(|url| local(url.origin()))
 }
 
 /// Refuses secrets that cannot prove anything: better now than at the first delivery. While they are changed one may be missing.

@@ -192,10 +192,12 @@ impl Remote {
             || Failure::new(Code::DeployUnknown, "the fleet has had no deploy yet", "windlass deploy --server URL");
         let named = match named {
             None => {
-                let under_way = rows.iter().find(|row| is_open(&row.standing)).or(rows.first());
-                return under_way.map(|row| row.id).ok_or_else(none);
+                // What is under way comes before what waits behind it.
+                let under_way = rows.iter().find(|row| is_open(&row.standing) && row.standing != "queued");
+                let waits = || rows.iter().rev().find(|row| row.standing == "queued");
+                return under_way.or_else(waits).or(latest(&rows)).map(|row| row.id).ok_or_else(none);
             }
-            Some("latest") => return rows.first().map(|row| row.id).ok_or_else(none),
+            Some("latest") => return latest(&rows).map(|row| row.id).ok_or_else(none),
             Some(part) => part.to_ascii_lowercase(),
         };
         let matching: Vec<DeployId> =
@@ -213,6 +215,13 @@ impl Remote {
             }
         }
     }
+}
+
+/// The newest that has become a deploy, and where there is none, the newest that was asked for.
+fn latest(rows: &[Brief]) -> Option<&Brief> {
+    let never =
+        |row: &&Brief| matches!(row.standing.as_str(), "queued" | "same" | "nothing_to_do" | "refused" | "cancelled");
+    rows.iter().find(|row| !never(row)).or(rows.first())
 }
 
 fn is_loopback(url: &Url) -> bool {

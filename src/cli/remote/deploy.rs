@@ -54,24 +54,50 @@ pub(super) async fn deploy(remote: &Arc<Remote>, args: &DeployArgs, project: Opt
     }
     let id = accepted.id;
     let Some(wait) = args.wait else { return followed(remote, id).await };
+    let whose = if accepted.again { Whose::Another } else { Whose::Ours };
     tokio::select! {
         exit = followed(remote, id) => exit,
-        failure = give_up(remote, id, wait) => Err(failure),
+        failure = give_up(remote, id, wait, whose) => Err(failure),
     }
 }
 
-/// Calls a request off that has waited for as long as it may; for ever, where it is no request any more.
-async fn give_up(remote: &Remote, id: DeployId, wait: std::time::Duration) -> Failure {
+/// Who has asked for a deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// This command.
+    Ours,
+    /// Somebody else, before.
+    Another,
+}
+
+/// Ends the waiting when it has lasted for as long as it may, and calls off what only this command has asked for; never, where it has begun
+/// by then.
+async fn give_up(remote: &Remote, id: DeployId, wait: std::time::Duration, whose: Whose) -> Failure {
     tokio::time::sleep(wait).await;
-    let waits = remote.deploy(id).await.is_ok_and(|deploy| deploy.standing == "queued");
-    if !waits {
+    let next = "windlass status --server URL";
+    if !remote.deploy(id).await.is_ok_and(|deploy| deploy.standing == "queued") {
         return std::future::pending().await;
     }
-    let _: Result<Value, Failure> = remote
-        .post(&format!("/v1/deploys/{id}/cancel"), &json!({ "reason": "it has waited for as long as it may" }))
-        .await;
-    let message = format!("deploy {id} has waited for as long as it may, and is called off. Nothing was started");
-    Failure::new(Code::FleetBusy, message, "windlass status --server URL")
+    let waited = format!("deploy {id} has waited for as long as it may");
+    if whose == Whose::Another {
+        return Failure::new(
+            Code::FleetBusy,
+            format!("{waited}; others have asked for it too, and it goes on waiting at the server"),
+            next,
+        );
+    }
+    let body = json!({ "reason": "it has waited for as long as it may", "only_queued": true });
+    let called_off: Result<Value, Failure> = remote.post(&format!("/v1/deploys/{id}/cancel"), &body).await;
+    match called_off {
+        Ok(_) => Failure::new(Code::FleetBusy, format!("{waited}, and is called off. Nothing was started"), next),
+        // It has begun in this very moment.
+        Err(failure) if failure.is(Code::WrongState) => std::future::pending().await,
+        Err(_) => Failure::new(
+            Code::FleetBusy,
+            format!("{waited}, could not be called off, and still waits at the server"),
+            next,
+        ),
+    }
 }
 
 /// Follows it until its end or until Ctrl-C, which ends the following alone.
@@ -148,7 +174,7 @@ pub(super) async fn push(
     remote.output.answer(&answer, || {
         let Sent { digest, name, migrations } = &sent;
         format!(
-            "release {name} ({migrations} migrations) is at the server as {digest}\nnext: windlass deploy --server URL --release {digest}"
+            "release {name} ({migrations} migrations) is at the server as {digest}\nnext: windlass deploy --server URL, with --release {digest}"
         )
     });
     Ok(Exit::Done)

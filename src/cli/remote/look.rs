@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Brief, Deploy, Remote, is_open};
 use crate::audit::{Account, Line};
-use crate::base::DeployId;
+use crate::base::{Code, DeployId};
 use crate::cli::deploy::ended;
 use crate::cli::output::{Exit, Failure, table};
 use crate::cli::progress::{Follower, Watched, account_text};
@@ -127,9 +127,19 @@ enum Begun {
 
 /// Waits as long as a request waits.
 async fn until_begun(remote: &Arc<Remote>, id: DeployId) -> Result<Begun, Failure> {
-    let mut looks = 0;
+    let (mut looks, mut failed) = (0, 0);
     loop {
-        let deploy = remote.deploy(id).await?;
+        let deploy = match remote.deploy(id).await {
+            Ok(deploy) => deploy,
+            // It has been taken in: whatever comes after this server goes on with it.
+            Err(failure) if failure.is(Code::ServerUnreachable) && failed < LOOKS_FAILED_MAX => {
+                failed += 1;
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            Err(failure) => return Err(failure.on_the_way()),
+        };
+        failed = 0;
         if deploy.account.is_some() {
             return Ok(Begun::Deploy);
         }
@@ -156,7 +166,7 @@ async fn until_begun(remote: &Arc<Remote>, id: DeployId) -> Result<Begun, Failur
                 }
                 Settled::Cancelled { actor, reason } => {
                     let message = format!("it was called off by {} before it began: {reason}", actor.name);
-                    Err(Failure::told(crate::base::Code::WrongState, message, None, Vec::new()))
+                    Err(Failure::told(Code::WrongState, message, None, Vec::new()))
                 }
             };
         }

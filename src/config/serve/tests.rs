@@ -156,7 +156,11 @@ fn what_is_wrong_is_named_with_its_key() {
             "[[serve.notify]]\nurl = \"http://h\"\nsecret = \"${env:X}\"\nevents = []",
             "serve.notify 1, events: it must name",
         ),
-        ("[[serve.notify]]\nurl = \"http://h\"\nsecret = \"${env:X}\"\nevents = [\"A b\"]", "serve.notify 1, events: "),
+        (
+            "[[serve.notify]]\nurl = \"http://h\"\nsecret = \"${env:X}\"\nevents = [\"deploy.done\"]",
+            "serve.notify 1, events: ",
+        ),
+        ("[[serve.notify]]\nurl = \"http://h\"\nsecret = \"${env:X}\"\nevents = [\"*\"]", "serve.notify 1, events: "),
         ("[serve.traces]\notlp = \"h:4318\"", "serve.traces.otlp: it must begin with http://"),
     ];
     for (text, expected) in table {

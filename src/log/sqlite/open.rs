@@ -267,7 +267,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("windlass.db");
         let mut opened = open(&path, Missing::Create, SqliteOptions::default(), &SystemClock).await.unwrap();
-        sqlx::raw_sql("UPDATE meta SET format = 1").execute(&mut opened.writer).await.unwrap();
+        let tables = ["requests", "deliveries", "revisions", "releases", "tokens", "reports", "servers"];
+        let before = tables.map(|table| format!("DROP TABLE {table};")).concat() + "UPDATE meta SET format = 1";
+        sqlx::raw_sql(AssertSqlSafe(before)).execute(&mut opened.writer).await.unwrap();
         let site = Site::of(&path);
         let options = SqliteConnectOptions::new().filename(&path);
         let mut reader = options.clone().read_only(true).connect().await.unwrap();

@@ -77,7 +77,7 @@ impl Principal {
 
 /// What the forms of a session carry: another site can make a browser send the cookie, and cannot read it.
 pub(in crate::serve) fn csrf(session: &str) -> String {
-    Digest::of(format!("windlass form\n{session}").as_bytes()).to_string()
+    Digest::of(format!("form of windlass\n{session}").as_bytes()).to_string()
 }
 
 /// Refuses whoever may not use a route, and puts a [`Principal`] into the request of whoever may.
@@ -101,7 +101,7 @@ pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, request: R
             Some(principal) if principal.role >= role => principal,
             Some(principal) => return too_little(&principal, role).into_response(),
             None if is_page(&request) => return Redirect::to(&login_path(&request)).into_response(),
-            None => return unknown(&app, client).into_response(),
+            None => return unknown(&app, request.headers(), client).into_response(),
         };
         if let Err(problem) = not_from_elsewhere(&request, &principal) {
             return problem.into_response();
@@ -140,16 +140,19 @@ fn login_path(request: &Request) -> String {
 fn too_little(principal: &Principal, needed: Role) -> Problem {
     let detail =
         format!("this needs the role {}, and {} is {}", needed.as_str(), principal.name, principal.role.as_str());
-    Problem::new(Code::NotAllowed, detail).next("windlass token create --role … on the server's machine")
+    Problem::new(Code::NotAllowed, detail).next("windlass token list")
 }
 
-fn unknown(app: &App, client: SocketAddr) -> Problem {
-    if !app.keys.refused(client.ip()) {
-        return Problem::new(Code::TooManyRequests, "too many requests without a good token from this address");
+/// Nobody guesses with nothing: only tokens that are not good are counted.
+fn unknown(app: &App, headers: &HeaderMap, client: SocketAddr) -> Problem {
+    let guess = bearer(headers).or(cookie(headers)).is_some();
+    if guess && !app.keys.refused(client.ip()) {
+        return Problem::new(Code::TooManyRequests, "too many tokens that are not good came from this address");
     }
     let detail = "there is no token with this request, or it is not good (any more)";
-    Problem::new(Code::NotAuthenticated, detail)
-        .next("send Authorization: Bearer TOKEN; windlass token create makes one, on the server's machine")
+    Problem::new(Code::NotAuthenticated, detail).next(
+        "send Authorization: Bearer TOKEN; on the server's machine: windlass token create --name NAME --role viewer",
+    )
 }
 
 /// Who it is; none where nothing says so.
@@ -168,7 +171,9 @@ async fn identify(
             return Ok(Some(Principal::of(token, Via::Session { csrf: csrf(text) }, client)));
         }
     }
-    let open = client.ip().is_loopback() && app.bound.ip().is_loopback() && local;
+    // Behind a proxy everybody comes from this machine.
+    let proxied = PROXIED.iter().any(|name| headers.contains_key(*name));
+    let open = !proxied && client.ip().is_loopback() && app.bound.ip().is_loopback() && local;
     if !open || app.keys.any().await? {
         return Ok(None);
     }
@@ -187,6 +192,10 @@ pub(in crate::serve) fn cookie(headers: &HeaderMap) -> Option<&str> {
         headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
     pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
+
+/// What proxies say of whom they speak for.
+const PROXIED: [&str; 6] =
+    ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
 /// Whether the client calls the server by a name of this machine: a browser that was sent here under another name says so.
 fn local_name(request: &Request) -> bool {

@@ -40,7 +40,7 @@ pub const ROUTES: &[(Method, &str, Need)] = &[
     (Method::POST, "/v1/deploys/{id}/pause", OPERATE),
     (Method::POST, "/v1/deploys/{id}/resume", OPERATE),
     (Method::POST, "/v1/deploys/{id}/unwind", OPERATE),
-    (Method::POST, "/v1/deploys/{id}/cancel", OPERATE),
+    (Method::POST, "/v1/deploys/{id}/cancel", DEPLOY),
     (Method::POST, "/v1/deploys/{id}/retry", OPERATE),
     (Method::POST, "/v1/deploys/{id}/resolve", OPERATE),
     (Method::POST, "/v1/deploys/{id}/rollback", OPERATE),

@@ -144,10 +144,12 @@ impl Write for Written {
     }
 }
 
+type Writer = Pin<Box<dyn Future<Output = Result<Exported, ExportError>> + Send>>;
+
 /// An export as it is written. It goes on only while somebody takes what it has written: whoever reads slowly has it written slowly.
 struct Writing {
     /// None once it has ended.
-    writer: Option<Pin<Box<dyn Future<Output = Result<Exported, ExportError>> + Send>>>,
+    writer: Option<Writer>,
     written: Written,
     _permit: OwnedSemaphorePermit,
 }
@@ -156,7 +158,7 @@ impl Writing {
     fn of(app: Arc<App>, deploys: Vec<DeployId>, scope: Scope, format: Format, permit: OwnedSemaphorePermit) -> Self {
         let written = Written::default();
         let mut out = written.clone();
-        let writer = Box::pin(async move {
+        let writer: Writer = Box::pin(async move {
             match (format, deploys.as_slice()) {
                 (Format::Jsonl, _) => write_jsonl(&*app.log, &deploys, scope, None, &mut out).await,
                 (Format::Csv, _) => write_csv(&*app.log, &deploys, &mut out).await,

@@ -1,4 +1,4 @@
-//! The API's description of itself, OpenAPI 3.1.
+//! The API's description of itself, by `OpenAPI` 3.1.
 //!
 //! What a handler takes and answers stands with the handler. What stands before all of them (tokens, limits) is added here, out of the
 //! table of routes that the server itself goes by.

@@ -14,7 +14,7 @@ use super::deploys::{Accepted, Standing, accepted, idempotency};
 use super::openapi::{Conflict, Malformed, Missing, TooLarge, Unfit, WrongKind};
 use crate::base::{Code, DeployId, TenantId};
 use crate::engine::{self, Settled, Word};
-use crate::log::{Asked, RequestState, Settled as RequestSettled, TakenIn, What, WhenBusy};
+use crate::log::{Asked, RequestState, Role, Settled as RequestSettled, TakenIn, What, WhenBusy};
 use crate::saga::event::{Resolution, Trigger};
 use crate::serve::access::Principal;
 use crate::serve::app::App;
@@ -29,6 +29,17 @@ pub(in crate::serve) struct Reason {
     /// In your words, for the log.
     #[schema(max_length = 2000)]
     pub(in crate::serve) reason: Option<String>,
+}
+
+/// Why, and how far.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::serve) struct Cancel {
+    /// In your words, for the log.
+    #[schema(max_length = 2000)]
+    pub(in crate::serve) reason: Option<String>,
+    /// Only if it waits: one that has begun goes on.
+    pub(in crate::serve) only_queued: bool,
 }
 
 /// Which tenants, and why.
@@ -193,9 +204,10 @@ pub(in crate::serve) async fn unwind(
 
 /// Calls a deploy off
 ///
-/// One that waits is not begun; one that is under way is unwound.
+/// One that waits is not begun; one that is under way is unwound, unless that was not meant (`only_queued`). Whoever has asked for a deploy
+/// may call it off while it waits; anything else is for operators.
 #[utoipa::path(
-    post, path = "/v1/deploys/{id}/cancel", tag = "deploys", request_body = Reason,
+    post, path = "/v1/deploys/{id}/cancel", tag = "deploys", request_body = Cancel,
     params(("id" = DeployId, Path, description = "The deploy.")),
     responses((status = 200, description = "How it stands now.", body = Said), Malformed, Missing, Conflict, TooLarge, WrongKind, Unfit),
 )]
@@ -203,12 +215,18 @@ pub(in crate::serve) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
-    Body(Reason { reason }): Body<Reason>,
+    Body(Cancel { reason, only_queued }): Body<Cancel>,
 ) -> Answer {
     let (id, found) = known(&app, &principal, &id).await?;
     let word = word(&app, &principal, reason)?;
     let waits =
         found.row.is_none() && found.request.as_ref().is_some_and(|request| request.state == RequestState::Queued);
+    let theirs = found.request.as_ref().is_some_and(|request| request.asked.actor.name == principal.name);
+    if principal.role < Role::Operator && !(theirs && only_queued) {
+        let detail =
+            "only what you have asked for yourself, and as long as it waits (only_queued), is yours to call off";
+        return Err(Problem::new(Code::NotAllowed, detail));
+    }
     if waits {
         let settled = RequestSettled::Cancelled { actor: word.actor.clone(), reason: word.reason.clone() };
         if app.desk.settle(id, settled).await? {
@@ -220,6 +238,9 @@ pub(in crate::serve) async fn cancel(
     if found.row.is_none() {
         let detail = format!("deploy {id} was settled already, and has nothing to be called off");
         return Err(Problem::new(Code::WrongState, detail));
+    }
+    if only_queued {
+        return Err(Problem::new(Code::WrongState, format!("deploy {id} has begun, and goes on")));
     }
     let changed = engine::turn(&*app.log, id, &word).await?;
     said(&app, id, &found, changed, None).await

@@ -17,7 +17,7 @@ use crate::saga::event::{DeployOutcome, Direction};
 use crate::saga::summary::TenantStatus;
 use crate::serve::access::Principal;
 use crate::serve::api::deploys::Standing;
-use crate::serve::api::steer::{self, As, Reason, Resolve, Retry, Rollback, roll_back};
+use crate::serve::api::steer::{self, As, Cancel, Reason, Resolve, Retry, Rollback, roll_back};
 use crate::serve::app::App;
 use crate::serve::extract::{At, Body};
 use crate::serve::problem::Problem;
@@ -165,7 +165,7 @@ pub(super) async fn command(
         "pause" => steer::pause(app_of, who, at, Body(Reason { reason })).await.map(drop)?,
         "resume" => steer::resume(app_of, who, at).await.map(drop)?,
         "unwind" => steer::unwind(app_of, who, at, Body(Reason { reason })).await.map(drop)?,
-        "cancel" => steer::cancel(app_of, who, at, Body(Reason { reason })).await.map(drop)?,
+        "cancel" => steer::cancel(app_of, who, at, Body(Cancel { reason, only_queued: false })).await.map(drop)?,
         "retry" => steer::retry(app_of, who, at, Body(Retry { tenant, reason })).await.map(drop)?,
         "resolve" => {
             let what = match fields.get("as") {

@@ -11,7 +11,7 @@
 //! Whoever dies between the telling and its note leaves it to be told again: at least once, in order for each deploy and target.
 //!
 //! Who is told of what is decided as follows. Whoever asked with a webhook, and those who are told of every deploy (`[[serve.notify]]`,
-//! `[serve.traces]`), are noted in the transaction that takes the request in. A deploy that a command begins is found by [`Teller`] as
+//! `[serve.traces]`), are noted in the transaction that takes the request in. A deploy that a command begins is found by the teller as
 //! long as it is under way, or if it was created after this server started; one that began and ended while no server ran is not told of.
 
 mod backoff;

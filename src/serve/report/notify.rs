@@ -33,8 +33,9 @@ pub(super) fn wanted(events: Option<&[String]>, name: &str) -> bool {
 }
 
 /// The id under which it is sent, however often: a receiver that keeps the ids it has seen acts upon each moment once.
+/// Without a full stop, which parts it from what is signed with it.
 pub(super) fn id(story: &Story, moment: &Moment) -> String {
-    format!("{}.{}", story.deploy, moment.place)
+    format!("{}_{}", story.deploy, moment.place)
 }
 
 /// The body. `url` is where a person looks further.
@@ -87,5 +88,52 @@ fn standing(moment: &Moment) -> Value {
         What::Stuck { .. } => json!("stuck"),
         What::Resumed { .. } | What::Unstuck => json!("resumed"),
         What::Finished { outcome, .. } => json!(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::story::tests::eventful;
+    use super::*;
+    use crate::config::serve::NOTIFY_EVENTS;
+
+    #[test]
+    fn every_moment_has_a_name_that_the_configuration_knows() {
+        let story = eventful();
+        let mut names: BTreeSet<&str> = story.moments.iter().map(name).collect();
+        let settled = [
+            json!({ "state": "refused", "code": "WL0102", "message": "" }),
+            json!({ "state": "nothing_to_do", "tenants": 1 }),
+            json!({ "state": "same", "deploy": story.deploy }),
+            json!({ "state": "cancelled", "actor": { "name": "", "host": "" }, "reason": "" }),
+        ];
+        let of = |what| Moment { place: 1, at: crate::base::Timestamp(0), what };
+        names.insert(name(&of(What::Asked)));
+        for settled in settled {
+            names.insert(name(&of(What::Settled(serde_json::from_value(settled).unwrap()))));
+        }
+        assert_eq!(names, NOTIFY_EVENTS.into_iter().collect());
+    }
+
+    #[test]
+    fn a_receiver_gets_what_it_named() {
+        let events = ["deploy.*".to_owned(), "request.refused".to_owned()];
+        for (name, is) in [("deploy.finished", true), ("request.refused", true), ("request.queued", false)] {
+            assert_eq!(wanted(Some(&events), name), is, "{name}");
+            assert!(wanted(None, name));
+        }
+    }
+
+    #[test]
+    fn the_same_moment_has_the_same_id_and_body_whenever_it_is_told() {
+        let (first, again) = (eventful(), eventful());
+        for (one, other) in first.moments.iter().zip(&again.moments) {
+            assert_eq!((id(&first, one), body(&first, one, "u")), (id(&again, other), body(&again, other, "u")));
+        }
+        let ids: BTreeSet<String> = first.moments.iter().map(|moment| id(&first, moment)).collect();
+        assert_eq!(ids.len(), first.moments.len());
+        assert!(ids.iter().all(|id| !id.contains('.')));
     }
 }

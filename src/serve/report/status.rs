@@ -62,3 +62,25 @@ fn settled_words(settled: &Settled) -> Option<(ReportState, String)> {
         Settled::Created | Settled::Same { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ReportState::{Error, Failure, InProgress};
+
+    use super::super::story::tests::eventful;
+    use super::*;
+
+    #[test]
+    fn a_sender_is_told_each_state_and_who_waits_for_whom() {
+        let story = eventful();
+        let told: Vec<_> = story.moments.iter().filter_map(|moment| status(&story, moment)).collect();
+        let states: Vec<_> = told.iter().map(|(state, _)| *state).collect();
+        // Taken up by another process: nothing. Then paused, resumed, turned.
+        let expected = [InProgress, InProgress, InProgress, InProgress, Error, InProgress, Error, InProgress, Failure];
+        assert_eq!(states, expected);
+        let words: Vec<_> = told.iter().map(|(_, words)| words.as_str()).collect();
+        assert_eq!(words[1], "paused by ada@desk: so");
+        assert!(words[4].starts_with("waits for a human: tenant acme is stuck: "), "{}", words[4]);
+        assert_eq!(words[8], "unwound, but 1 tenant left by decision");
+    }
+}

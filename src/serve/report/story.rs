@@ -182,3 +182,59 @@ impl Story {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::base::{Epoch, Seq, WorkerId};
+    use crate::saga::event::{Recorded, StreamId};
+    use crate::saga::testing::{created, decided, finished, paused, resumed, set, started};
+
+    /// A story of these events, each at ten times its number.
+    pub(in crate::serve::report) fn story(events: Vec<Event>) -> Story {
+        let deploy = DeployId(uuid::Uuid::nil());
+        let mut story = Story::new(deploy);
+        for (position, event) in (1..).zip(events) {
+            let tenant = matches!(event, Event::Tenant(_)).then(|| TenantId::new("acme").unwrap());
+            let (at, by) = (Timestamp(0), WorkerId("w".to_owned()));
+            let recorded = Recorded { seq: Seq(1), at, by, epoch: Epoch(0), event };
+            story.hear(&TailEvent { position: position * 10, stream: StreamId { deploy, tenant }, recorded });
+        }
+        story
+    }
+
+    /// One with everything that is told.
+    pub(in crate::serve::report) fn eventful() -> Story {
+        let end = DeployEvent::DeployFinished {
+            outcome: DeployOutcome::EndedByHand,
+            account: BTreeMap::from([(TenantOutcome::Abandoned, 1)]),
+        };
+        story(vec![
+            created(&[1], 2).into(),
+            started("a", 1).into(),
+            resumed().into(),
+            paused().into(),
+            resumed().into(),
+            set(Direction::Unwind).into(),
+            finished(TenantOutcome::Stuck).into(),
+            decided("a", Resolution::Retry).into(),
+            finished(TenantOutcome::Stuck).into(),
+            decided("a", Resolution::Applied).into(),
+            end.into(),
+        ])
+    }
+
+    #[test]
+    fn the_moments_of_a_deploy_are_told_in_its_order_and_nothing_of_its_steps() {
+        let story = eventful();
+        let places: Vec<u64> = story.moments.iter().map(|moment| moment.place).collect();
+        assert_eq!(places, [12, 32, 42, 52, 62, 72, 82, 92, 102, 112]);
+        assert!(story.is_over() && places.iter().all(|place| *place > SETTLED));
+        assert_eq!(story.fleet(), story.begun.as_ref().map(|begun| begun.fleet.as_str()));
+    }
+
+    #[test]
+    fn a_forward_only_turn_is_no_news() {
+        assert_eq!(story(vec![created(&[1], 2).into(), set(Direction::ForwardOnly).into()]).moments.len(), 1);
+    }
+}

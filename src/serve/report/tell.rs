@@ -12,7 +12,7 @@ use super::post::{Post, Refused, post};
 use super::{Target, notify, trace};
 use crate::base::crash::{Point, point};
 use crate::base::limits::{REPORT_CLAIM, REPORT_GIVE_UP, SPANS_AT_ONCE_MAX};
-use crate::base::measure;
+use crate::base::{Timestamp, measure};
 use crate::config::serve::Serve;
 use crate::fleet::{Secret, SecretResolver};
 use crate::log::{LogError, Report, ReportState as Stand, TenantQuery};
@@ -97,21 +97,32 @@ impl Telling {
                 "told"
             }
             Err(refused) => {
-                let since = *report.failing_since.get_or_insert(now);
-                report.attempts = report.attempts.saturating_add(1);
-                report.next_at = now.plus(pause(report.deploy, &report.target, report.attempts, refused.retry_after));
-                let give_up = refused.for_good || since.until(now) >= REPORT_GIVE_UP;
-                report.state = if give_up { Stand::GivenUp } else { Stand::Open };
-                let (deploy, to, reason) = (report.deploy, target.words(), refused.reason.clone());
-                tracing::warn!(%deploy, to, reason, give_up, next_at = %report.next_at, "somebody could not be told");
-                report.error = Some(refused.reason);
-                if give_up { "given_up" } else { "failed" }
+                report = failed(report, &refused, now);
+                let (deploy, to, reason) = (report.deploy, target.words(), refused.reason);
+                let given_up = report.state == Stand::GivenUp;
+                tracing::warn!(%deploy, to, reason, given_up, next_at = %report.next_at, "somebody could not be told");
+                if given_up { "given_up" } else { "failed" }
             }
         };
         if !silent {
             counter!(measure::REPORTS_SENT, "target" => target.kind(), "result" => result).increment(1);
         }
         app.desk.note_report(report).await
+    }
+}
+
+/// A report after one more failure.
+pub(super) fn failed(report: Report, refused: &Refused, now: Timestamp) -> Report {
+    let since = report.failing_since.unwrap_or(now);
+    let attempts = report.attempts.saturating_add(1);
+    let give_up = refused.for_good || since.until(now) >= REPORT_GIVE_UP;
+    Report {
+        attempts,
+        next_at: now.plus(pause(report.deploy, &report.target, attempts, refused.retry_after)),
+        state: if give_up { Stand::GivenUp } else { Stand::Open },
+        error: Some(refused.reason.clone()),
+        failing_since: Some(since),
+        ..report
     }
 }
 
@@ -169,7 +180,7 @@ async fn request(app: &App, resolver: &SecretResolver, target: &Target, say: Say
         (Target::Traces, Say::Spans(spans)) => {
             let traces = app.settings.traces.as_ref().ok_or_else(gone)?;
             let url = format!("{}/v1/traces", traces.otlp.as_str());
-            Ok(Some(Post { url, headers: HeaderMap::new(), body: trace::request(spans).to_string().into_bytes() }))
+            Ok(Some(Post { url, headers: HeaderMap::new(), body: trace::request(&spans).to_string().into_bytes() }))
         }
         _ => Err(Refused::for_good("it cannot be told this")),
     }
@@ -226,7 +237,7 @@ pub(super) fn next(
     match target {
         Target::Sender { .. } => {
             let mut states = left.filter_map(|moment| Some((moment, super::status::status(story, moment)?)));
-            let (moment, (state, description)) = if report.attempts > 0 { states.last() } else { states.next() }?;
+            let (moment, (state, description)) = if report.attempts > 0 { states.next_back() } else { states.next() }?;
             let say = Say::Status { state, description, url: url.to_owned() };
             Some(Message { place: moment.place, last: moment.is_last(), say })
         }

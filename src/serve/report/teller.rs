@@ -7,16 +7,18 @@ use reqwest::Client;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
+use super::post::Refused;
 use super::story::{Story, What};
-use super::tell::{self, Message, Say, Telling};
+use super::tell::{self, Message, Say, Telling, failed};
 use super::{Target, story};
-use crate::base::DeployId;
 use crate::base::limits::{
     KEEPER_PAUSE_MAX, PAGE_DEFAULT, PAGE_MAX, REPORT_CANCEL_WAIT, REPORT_LOOK, REPORT_OPEN_LOOK, REPORT_TIMEOUT,
     REPORTS_AT_ONCE_MAX, REPORTS_LOOKED_AT_MAX, REPORTS_TO_ONE_MAX,
 };
+use crate::base::{Coded as _, DeployId};
 use crate::log::{LogError, Report, ReportState, RequestState, Settled};
 use crate::serve::app::App;
+use crate::serve::keeper::passes;
 
 /// Events that are read from the log at a time.
 const PAGE: usize = 1_000;
@@ -81,12 +83,12 @@ impl Teller {
     /// Waits until something has been told, or could not be.
     async fn ended(&mut self) {
         if let Some(ended) = self.tasks.join_next_with_id().await {
-            self.settle(ended);
+            self.settle(&ended);
         }
     }
 
-    fn settle(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
-        let id = match &ended {
+    fn settle(&mut self, ended: &Result<(Id, ()), tokio::task::JoinError>) {
+        let id = match ended {
             Ok((id, ())) => *id,
             Err(error) => {
                 tracing::error!(%error, "a defect has ended the telling of somebody; it begins anew");
@@ -99,21 +101,34 @@ impl Teller {
     /// Starts telling whatever is due and has room.
     async fn round(&mut self) -> Result<(), LogError> {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
-            self.settle(ended);
+            self.settle(&ended);
         }
         self.open().await?;
         let due = self.app.desk.due_reports(REPORTS_LOOKED_AT_MAX).await?;
         let named: HashSet<DeployId> = due.iter().map(|report| report.deploy).collect();
         self.stories.retain(|deploy, _| named.contains(deploy));
+        let mut unreadable = HashMap::new();
         for deploy in &named {
-            self.read(*deploy).await?;
+            match self.read(*deploy).await {
+                Ok(()) => {}
+                Err(error) if passes(&error) => return Err(error),
+                // What is wrong with one deploy is no reason to be silent about the others.
+                Err(error) => drop(unreadable.insert(*deploy, error)),
+            }
         }
         let crowded = due.len() >= REPORTS_LOOKED_AT_MAX;
         for report in due {
             if self.tasks.len() >= REPORTS_AT_ONCE_MAX {
                 break;
             }
-            self.consider(report, crowded).await?;
+            match unreadable.get(&report.deploy) {
+                Some(error) => {
+                    tracing::error!(deploy = %report.deploy, %error, "nobody can be told of this deploy");
+                    let refused = Refused::new(format!("its events cannot be read [{}]", error.code()));
+                    self.app.desk.note_report(failed(report, &refused, self.app.log.clock().now())).await?;
+                }
+                None => self.consider(report, crowded).await?,
+            }
         }
         Ok(())
     }
@@ -126,15 +141,16 @@ impl Teller {
         };
         let route = target.route();
         let same = |busy: &&Busy| busy.deploy == report.deploy && busy.target == report.target;
-        if self.busy.values().any(|busy| same(&busy))
-            || self.busy.values().filter(|busy| busy.route == route).count() >= REPORTS_TO_ONE_MAX
-        {
+        if self.busy.values().any(|busy| same(&busy)) {
             return Ok(());
+        }
+        if self.busy.values().filter(|busy| busy.route == route).count() >= REPORTS_TO_ONE_MAX {
+            return self.put_back(report, crowded).await;
         }
         let Some(story) = self.stories.get(&report.deploy) else { return Ok(()) };
         // Another server's, which has webhooks of its own.
         if !story.fleet().is_some_and(|fleet| self.app.fleets.contains_key(fleet)) {
-            return Ok(());
+            return self.put_back(report, crowded).await;
         }
         if let Some(other) = same_as(story).filter(|_| !matches!(target, Target::Notify { .. })) {
             // It is told of the other deploy in place of this one, from that one's beginning.
@@ -213,7 +229,9 @@ impl Teller {
     async fn hear(&self, story: &mut Story) -> Result<(), LogError> {
         loop {
             let page = self.app.log.tail(story.deploy, story.read, PAGE).await?;
-            page.iter().for_each(|event| story.hear(event));
+            for event in &page {
+                story.hear(event);
+            }
             if page.len() < PAGE || story.is_over() {
                 return Ok(());
             }

@@ -24,19 +24,22 @@ fn trace_id(deploy: DeployId) -> String {
     deploy.0.simple().to_string()
 }
 
+/// Hexadecimal digits of a span's id: eight bytes.
+const SPAN_ID_CHARS: usize = 16;
+
 /// The id of a span: by its names, which no other span of the trace has.
 fn span_id(deploy: DeployId, names: &[&str]) -> String {
     let own = deploy.0.as_bytes().as_slice();
     let fields = std::iter::once(own).chain(names.iter().map(|name| name.as_bytes()));
     let digest = Digest::of_fields("windlass span 1", fields);
-    digest.as_bytes()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.to_string().chars().take(SPAN_ID_CHARS).collect()
 }
 
 fn nanos(at: Timestamp) -> String {
     (i128::from(at.0.max(0)) * 1_000_000).to_string()
 }
 
-fn text(key: &str, value: impl ToString) -> Value {
+fn text(key: &str, value: &(impl ToString + ?Sized)) -> Value {
     json!({ "key": key, "value": { "stringValue": value.to_string() } })
 }
 
@@ -81,7 +84,7 @@ impl Span<'_> {
 
 /// The span of a deploy, the root of its trace; none for one that has not ended.
 pub(super) fn of_deploy(row: &DeployRow, events: &[Recorded]) -> Option<Value> {
-    let mut attributes = vec![text("windlass.deploy", row.id), text("windlass.fleet", &row.fleet)];
+    let mut attributes = vec![text("windlass.deploy", &row.id), text("windlass.fleet", &row.fleet)];
     let mut ended = None;
     for recorded in events {
         match &recorded.event {
@@ -114,7 +117,7 @@ pub(super) fn of_deploy(row: &DeployRow, events: &[Recorded]) -> Option<Value> {
 
 /// The spans of a tenant and of its steps; none where nothing was started there.
 pub(super) fn of_tenant(row: &DeployRow, tenant: &TenantRow, events: &[Recorded]) -> Vec<Value> {
-    let mut of = Tenant { deploy: row.id, tenant: &tenant.tenant, open: None, steps: Vec::new(), ended: None };
+    let mut of = Tenant { deploy: row.id, id: &tenant.tenant, open: None, steps: Vec::new(), ended: None };
     let id = span_id(row.id, &[tenant.tenant.as_str()]);
     for recorded in events {
         if let Event::Tenant(event) = &recorded.event {
@@ -130,7 +133,7 @@ pub(super) fn of_tenant(row: &DeployRow, tenant: &TenantRow, events: &[Recorded]
         text("windlass.tenant", &tenant.tenant),
         text("windlass.outcome", &outcome),
     ];
-    attributes.extend(code.map(|code| text("windlass.code", code)));
+    attributes.extend(code.map(|code| text("windlass.code", &code)));
     let whole = Span {
         deploy: row.id,
         id,
@@ -180,7 +183,7 @@ impl End {
 /// A tenant's stream as it is read.
 struct Tenant<'a> {
     deploy: DeployId,
-    tenant: &'a TenantId,
+    id: &'a TenantId,
     open: Option<(StepId, Half, Attempt, Timestamp)>,
     steps: Vec<(Timestamp, Value)>,
     ended: Option<(String, String, Option<String>)>,
@@ -222,7 +225,7 @@ impl Tenant<'_> {
         let nth = self.steps.len().to_string();
         let to = end.took.and_then(|took| i64::try_from(took).ok()).map_or(at, |took| Timestamp(from.0 + took).min(at));
         let mut attributes = vec![
-            text("windlass.tenant", self.tenant),
+            text("windlass.tenant", self.id),
             text("windlass.step", &step),
             text("windlass.half", &half),
             number("windlass.attempt", u64::from(attempt.0)),
@@ -231,7 +234,7 @@ impl Tenant<'_> {
         attributes.extend(end.failure.as_ref().map(|(code, _)| text("windlass.code", code)));
         let span = Span {
             deploy: self.deploy,
-            id: span_id(self.deploy, &[self.tenant.as_str(), step.as_str(), &half, &nth]),
+            id: span_id(self.deploy, &[self.id.as_str(), step.as_str(), &half, &nth]),
             parent: Some(parent),
             name: if half == "undo" { format!("undo {step}") } else { step.to_string() },
             from,
@@ -247,7 +250,7 @@ impl Tenant<'_> {
 }
 
 /// A request with these spans.
-pub(super) fn request(spans: Vec<Value>) -> Value {
+pub(super) fn request(spans: &[Value]) -> Value {
     let version = env!("CARGO_PKG_VERSION");
     json!({ "resourceSpans": [{
         "resource": { "attributes": [text("service.name", "windlass"), text("service.version", version)] },

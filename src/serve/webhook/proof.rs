@@ -140,8 +140,9 @@ impl StandardKey {
     }
 }
 
-/// The `webhook-signature` of what is sent in the Standard Webhooks form, the first version: what [`standard_signed`] verifies. None where
+/// The `webhook-signature` of what is sent in the Standard Webhooks form, the first version: what `standard_signed` verifies. None where
 /// the secret is not a shared one of that form.
+#[must_use]
 pub fn sign_standard(secret: &Secret, id: &str, timestamp: &str, body: &[u8]) -> Option<String> {
     let StandardKey::Shared(key) = StandardKey::parse(secret.expose())? else { return None };
     let mac = hmac(&key, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body])?;

@@ -103,6 +103,10 @@ async fn old_log(path: &Path) {
     run(path, "INSERT INTO meta VALUES (1, 1, '01890a5d-ac96-774b-bcce-b302099a8057', 0)").await;
 }
 
+/// Makes a log of format 1 again of one that was raised.
+const AS_IT_WAS: &str = "DROP TABLE requests; DROP TABLE deliveries; DROP TABLE revisions; DROP TABLE releases; DROP TABLE tokens; \
+    DROP TABLE reports; DROP TABLE servers; UPDATE meta SET format = 1";
+
 #[tokio::test]
 async fn a_log_of_an_older_format_is_raised_when_it_is_opened_and_keeps_what_is_in_it() {
     let (_folder, path) = folder();
@@ -110,12 +114,14 @@ async fn a_log_of_an_older_format_is_raised_when_it_is_opened_and_keeps_what_is_
     let log = open(&path).await.unwrap();
     claimed(&log, "f", 3).await;
     drop(log);
-    run(&path, "UPDATE meta SET format = 1").await;
+    let (_, whole, _) = dump(&path).await;
+    run(&path, AS_IT_WAS).await;
     let (before, old_schema, events) = dump(&path).await;
     assert_eq!((before, events.len()), (1, 5));
+    assert_ne!(old_schema, whole);
     let log = SqliteLog::open_existing(&path, Arc::new(SystemClock)).await.unwrap();
     assert_eq!(log.id().to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
-    assert_eq!(dump(&path).await, (2, old_schema.clone(), events));
+    assert_eq!(dump(&path).await, (2, whole.clone(), events));
     let deploy = log.deploys(None, 1).await.unwrap().remove(0);
     assert!(!deploy.summary.paused);
     log.append(append_to_deploy(deploy.id, 2, paused())).await.unwrap();
@@ -125,7 +131,7 @@ async fn a_log_of_an_older_format_is_raised_when_it_is_opened_and_keeps_what_is_
     let (_other, new) = folder();
     open(&new).await.unwrap();
     let (format, schema, _) = dump(&new).await;
-    assert_eq!((format, schema), (2, old_schema));
+    assert_eq!((format, schema), (2, whole));
 }
 
 #[tokio::test(flavor = "multi_thread")]

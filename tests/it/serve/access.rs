@@ -4,7 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use windlass::serve::{Need, ROUTES};
 
-use super::house::{House, answer};
+use super::house::{House, SECRET, answer};
+use crate::support::project::Ran;
 
 /// Makes a token with the command line.
 pub fn token(house: &House, role: &str, more: &[&str]) -> String {
@@ -104,6 +105,25 @@ async fn a_page_of_another_site_can_do_nothing_with_a_server_that_needs_no_token
 #[tokio::test]
 async fn a_public_address_is_not_served_without_a_token() {
     let house = House::of(1, "");
-    let ran = house.project.windlass("serve --listen 0.0.0.0:0").ends_with(1);
+    let mut command = house.project.command();
+    command.args(["serve", "--listen", "0.0.0.0:0"]).env("HOOK_SECRET", SECRET);
+    let ran = Ran::of(command.output().unwrap()).ends_with(1);
     assert!(ran.stderr.contains("WL0831") && ran.stderr.contains("windlass token create"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn whoever_comes_through_a_proxy_is_not_somebody_on_this_machine() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    assert_eq!(server.get("/v1/deploys").await.0, StatusCode::OK);
+    for header in ["x-forwarded-for", "forwarded", "via"] {
+        let (status, _) = answer(server.ask(Method::GET, "/v1/deploys").header(header, "203.0.113.9")).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{header}");
+    }
+    drop(server);
+    let house = House::of(1, "url = \"https://windlass.example.org\"");
+    let mut command = house.project.command();
+    command.args(["serve", "--listen", "127.0.0.1:0"]).env("HOOK_SECRET", SECRET);
+    let ran = Ran::of(command.output().unwrap()).ends_with(1);
+    assert!(ran.stderr.contains("WL0831") && ran.stderr.contains("windlass.example.org"), "{}", ran.stderr);
 }

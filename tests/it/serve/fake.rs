@@ -50,7 +50,7 @@ pub enum Answer {
 pub struct Fake {
     pub url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
-    rung: Arc<Notify>,
+    bell: Arc<Notify>,
 }
 
 impl Fake {
@@ -61,16 +61,16 @@ impl Fake {
 
     /// One that answers the n-th request (from 0) so.
     pub async fn new(answer: impl Fn(usize, &Heard) -> Answer + Send + Sync + 'static) -> Self {
-        let (heard, rung) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
-        let (kept, ring, answer) = (Arc::clone(&heard), Arc::clone(&rung), Arc::new(answer));
+        let (heard, bell) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
+        let (kept, ringing, answer) = (Arc::clone(&heard), Arc::clone(&bell), Arc::new(answer));
         let router = Router::new().fallback(move |request: Request| {
-            let (kept, ring, answer) = (Arc::clone(&kept), Arc::clone(&ring), Arc::clone(&answer));
-            async move { hear(request, &kept, &ring, &*answer).await }
+            let (kept, ringing, answer) = (Arc::clone(&kept), Arc::clone(&ringing), Arc::clone(&answer));
+            async move { hear(request, &kept, &ringing, &*answer).await }
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, heard, rung }
+        Self { url, heard, bell }
     }
 
     /// What it has been sent so far.
@@ -82,12 +82,12 @@ impl Fake {
     pub async fn until(&self, enough: impl Fn(&[Heard]) -> bool) -> Vec<Heard> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let rung = self.rung.notified();
+            let rings = self.bell.notified();
             let heard = self.heard();
             if enough(&heard) {
                 return heard;
             }
-            let waited = tokio::time::timeout_at(deadline, rung).await;
+            let waited = tokio::time::timeout_at(deadline, rings).await;
             assert!(
                 waited.is_ok(),
                 "it never hears enough: {:#?}",
@@ -100,7 +100,7 @@ impl Fake {
 async fn hear(
     request: Request,
     kept: &Mutex<Vec<Heard>>,
-    ring: &Notify,
+    bell: &Notify,
     answer: &(impl Fn(usize, &Heard) -> Answer + Send + Sync),
 ) -> Response {
     let (parts, body) = request.into_parts();
@@ -119,7 +119,7 @@ async fn hear(
         kept.push(heard);
         answer
     };
-    ring.notify_waiters();
+    bell.notify_waiters();
     let status = |status| StatusCode::from_u16(status).unwrap();
     match answer {
         Answer::Status(code) => status(code).into_response(),

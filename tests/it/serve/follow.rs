@@ -57,8 +57,8 @@ async fn connection(server: &Server, id: &str, last: Option<u64>, events_max: u6
 }
 
 /// Follows a deploy to its end over connections that are cut again and again; how many they were.
-async fn follower(server: &Server, id: &str, seed: u64) -> (Vec<u64>, usize) {
-    let (mut dice, mut seen, mut connections) = (Dice(seed), Vec::new(), 0);
+async fn follower(server: &Server, id: &str, throw: u64) -> (Vec<u64>, usize) {
+    let (mut dice, mut seen, mut connections) = (Dice(throw), Vec::new(), 0);
     loop {
         let until_cut = 1 + dice.below(900);
         match connection(server, id, seen.last().copied(), until_cut).await {
@@ -81,7 +81,7 @@ async fn two_hundred_followers_whose_connections_are_cut_see_every_event_once_an
     let (_, taken) = server.deliver("d", "v2").await;
     let id = taken["id"].as_str().unwrap();
     server.until(id, "under_way").await;
-    let followers = join_all((0..200).map(|seed| follower(&server, id, seed))).await;
+    let followers = join_all((0..200).map(|throw| follower(&server, id, throw))).await;
     server.until(id, "completed").await;
     let (mut all, mut after) = (Vec::new(), json!(0));
     while !after.is_null() {

@@ -160,3 +160,43 @@ async fn a_request_that_waits_can_be_called_off() {
     server.until(first, "unwound").await;
     assert_eq!(server.get(&format!("/v1/deploys/{second}")).await.1["standing"], "cancelled");
 }
+
+#[tokio::test]
+async fn what_was_refused_can_be_delivered_again_when_the_cause_is_gone() {
+    let house = House::of(3, "");
+    let server = house.serve();
+    // A tenant that is no database.
+    let (file, kept) = (house.project.at("tenants/t0001.db"), house.project.at("t0001.kept"));
+    std::fs::rename(&file, &kept).unwrap();
+    std::fs::write(
+        &file,
+        "this is no database, and it is longer than the header of one would have to be, by some words",
+    )
+    .unwrap();
+    let (status, first) = server.deliver("a", "v1").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    let refused = server.until(first["id"].as_str().unwrap(), "refused").await;
+    assert_eq!(refused["request"]["settled"]["tenants"][0][0], "t0001", "{refused:#}");
+    std::fs::rename(&kept, &file).unwrap();
+    let (status, second) = server.deliver("a", "v1").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{second}");
+    assert_ne!(first["id"], second["id"]);
+    server.until(second["id"].as_str().unwrap(), "completed").await;
+    let (status, third) = server.deliver("a", "v1").await;
+    assert_eq!((status, &third["id"]), (StatusCode::OK, &second["id"]));
+}
+
+#[tokio::test]
+async fn a_tenant_that_came_after_a_release_gets_it_when_that_is_asked_for_again() {
+    let house = House::of(2, "");
+    let server = house.serve();
+    let (_, first) = server.deliver("a", "v1").await;
+    server.until(first["id"].as_str().unwrap(), "completed").await;
+    let (_, again) = server.deliver("b", "v1").await;
+    server.until(again["id"].as_str().unwrap(), "nothing_to_do").await;
+    house.project.write("tenants/t0009.db", "");
+    let (status, later) = server.deliver("c", "v1").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    let deploy = server.until(later["id"].as_str().unwrap(), "completed").await;
+    assert_eq!(deploy["account"]["changing"], 1);
+}

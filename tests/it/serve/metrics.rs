@@ -163,12 +163,12 @@ async fn the_record_of_accesses_is_json_with_the_route_and_the_name_and_nothing_
     let ask = |method: Method, path: &str| server.ask(method, path).bearer_auth(token);
     ask(Method::GET, "/v1/deploys?limit=7").send().await.unwrap();
     let body = serde_json::json!({ "revision": "v1", "environment": "hunter4" });
-    let taken: serde_json::Value =
+    let accepted: serde_json::Value =
         ask(Method::POST, "/v1/deploys").json(&body).send().await.unwrap().json().await.unwrap();
-    let id = taken["id"].as_str().unwrap();
-    let shown = format!("/v1/deploys/{id}");
+    let id = accepted["id"].as_str().unwrap();
+    let address = format!("/v1/deploys/{id}");
     loop {
-        let deploy: serde_json::Value = ask(Method::GET, &shown).send().await.unwrap().json().await.unwrap();
+        let deploy: serde_json::Value = ask(Method::GET, &address).send().await.unwrap().json().await.unwrap();
         if deploy["standing"] == "completed" {
             break;
         }

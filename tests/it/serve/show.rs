@@ -4,6 +4,7 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
+use super::fake::Fake;
 use super::house::{House, SECRET};
 use crate::support::{mariadb, postgres};
 
@@ -43,10 +44,15 @@ async fn a_webhook_deploys_a_hundred_tenants_on_three_engines_through_the_death_
     }
     let config = std::fs::read_to_string(house.project.at("windlass.toml")).unwrap();
     let list = config.replace("[fleet]\nsource = { glob = \"tenants/*.db\" }\n", "");
+    // A GitHub of our own, which wants to know how it goes.
+    let hub = Fake::kind().await;
+    let report =
+        format!("report = {{ api = \"{}\", token = \"${{env:HUB_TOKEN}}\" }}\n[[serve.webhook.rule]]", hub.url);
+    let list = list.replacen("[[serve.webhook.rule]]", &report, 1);
     house.project.write("windlass.toml", &format!("{list}\n{tenants}"));
     house.release("v9", &[("0001_invoices", UP, "DROP TABLE invoices;\n")]);
 
-    let server = house.serve();
+    let server = house.serve_with(&[("HUB_TOKEN", "hub-secret")]);
     let (status, first) = server.deliver("delivery-1", "v9").await;
     println!("POST /webhooks/github (delivery-1): {status} {first}");
     assert_eq!(status, StatusCode::ACCEPTED);
@@ -65,13 +71,18 @@ async fn a_webhook_deploys_a_hundred_tenants_on_three_engines_through_the_death_
     println!("the server killed with -9 at: {census}");
     assert!(census["completed"].as_u64().unwrap() < 100, "it was over before it could be killed: {census}");
 
-    let server = house.serve();
+    let server = house.serve_with(&[("HUB_TOKEN", "hub-secret")]);
     let (status, again) = server.deliver("delivery-1", "v9").await;
     println!("started again; the same delivery: {status} {again}");
     assert_eq!((status, &again["id"]), (StatusCode::OK, &first["id"]));
     let deploy = server.until(&id, "completed").await;
     println!("{}", deploy["account"]["census"]);
     assert_eq!(deploy["account"]["census"], json!({ "completed": 100 }));
+    let told = hub.until(|heard| heard.iter().any(|of| of.body["state"] == "success")).await;
+    for of in &told {
+        println!("to GitHub: POST {} {}: {}", of.path, of.body["state"], of.body["description"]);
+        assert_eq!(of.path, "/repos/octo/shop/deployments/42/statuses");
+    }
     drop(server);
 
     // Once in each, and not twice: the rows say so.

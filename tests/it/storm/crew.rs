@@ -71,7 +71,7 @@ impl Crew {
     /// Starts a process.
     pub(super) fn start(&mut self, part: Part, mut command: Command, words: &str, doom: Option<&mut Dice>) {
         self.started += 1;
-        let doomed = doom.map(|dice| format!("{}:{}", dice.pick(Point::ALL).name(), dice.between(1, 8)));
+        let doomed = doom.map(|dice| format!("{}:{}", dice.pick(&Point::of_deploys()).name(), dice.between(1, 8)));
         if let Some(doom) = &doomed {
             command.env("WINDLASS_CRASH_AT", doom);
         }

@@ -54,7 +54,7 @@ pub(super) async fn take_in(
         });
     }
     let identity = identity(&new.fleet, &new.asked.what);
-    if let Some(same) = alike(connection, &new.fleet, identity.as_bytes(), None).await? {
+    if let Some(same) = alike(connection, identity.as_bytes(), None).await? {
         note_deliveries(connection, &new.deliveries, same, now).await?;
         // Who asks for the same has a place of its own where it wants to be told of it.
         for target in &new.reports {
@@ -89,16 +89,20 @@ pub(super) async fn take_in(
     Ok(Ok(TakenIn::New(new.id)))
 }
 
-/// What a delivery became when it came before: what was sent, and the request.
+/// What a delivery became when it came before: what was sent, and the request. One that was refused, before anything was touched, may be
+/// sent again: what stood in its way may be gone.
 async fn delivered(
     connection: &mut SqliteConnection,
     delivery: &Delivery,
 ) -> Result<Option<(Option<Vec<u8>>, DeployId)>, Fault> {
-    let found = sqlx::query("SELECT content, request FROM deliveries WHERE source = ?1 AND delivery = ?2")
-        .bind(&delivery.source)
-        .bind(&delivery.id)
-        .fetch_optional(connection)
-        .await?;
+    let found = sqlx::query(
+        "SELECT d.content, d.request FROM deliveries AS d JOIN requests AS r ON r.id = d.request \
+         WHERE d.source = ?1 AND d.delivery = ?2 AND r.state <> 'refused'",
+    )
+    .bind(&delivery.source)
+    .bind(&delivery.id)
+    .fetch_optional(connection)
+    .await?;
     found.map(|row| Ok((row.try_get("content")?, deploy_id(&row, "request")?))).transpose()
 }
 
@@ -110,7 +114,9 @@ async fn note_deliveries(
 ) -> Result<(), Fault> {
     for delivery in deliveries {
         sqlx::query(
-            "INSERT INTO deliveries (source, delivery, content, request, received_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO deliveries (source, delivery, content, request, received_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (source, delivery) DO UPDATE SET content = excluded.content, request = excluded.request, \
+                 received_at = excluded.received_at",
         )
         .bind(&delivery.source)
         .bind(&delivery.id)
@@ -123,34 +129,31 @@ async fn note_deliveries(
     Ok(())
 }
 
-/// The newest request that asks for the same, as long as it still counts: it waits, its deploy is under way, or its deploy has completed
-/// and is the fleet's newest, so that the fleet is on what is asked for. One that was refused, or that ended any other way, may be asked
-/// for again: the cause may have been mended.
+/// The newest request that asks for the same, as long as it still counts: it waits, or its deploy goes up. One whose deploy goes down,
+/// or has ended, or that was refused, may be asked for again: the cause may have been mended, a tenant may have come. Where all tenants are
+/// on the release, that request finds nothing to do.
 async fn alike(
     connection: &mut SqliteConnection,
-    fleet: &str,
     identity: &[u8],
     before: Option<i64>,
 ) -> Result<Option<DeployId>, Fault> {
     let found = sqlx::query(
-        "SELECT r.id, r.state, d.key IS NOT NULL AS made, d.outcome, \
-             d.key = (SELECT max(key) FROM deploys WHERE fleet = ?2) AS newest \
+        "SELECT r.id, r.state, d.key IS NOT NULL AS made, d.outcome, d.summary ->> '$.direction' AS direction \
          FROM requests AS r LEFT JOIN deploys AS d ON d.id = r.id \
-         WHERE r.identity = ?1 AND (?3 IS NULL OR r.key < ?3) AND r.state IN ('queued', 'created') \
+         WHERE r.identity = ?1 AND (?2 IS NULL OR r.key < ?2) AND r.state IN ('queued', 'created') \
          ORDER BY r.key DESC LIMIT 1",
     )
     .bind(identity)
-    .bind(fleet)
     .bind(before)
     .fetch_optional(connection)
     .await?;
     let Some(row) = found else { return Ok(None) };
-    let (made, outcome): (bool, Option<String>) = (row.try_get("made")?, row.try_get("outcome")?);
-    let newest: bool = row.try_get::<Option<bool>, _>("newest")?.unwrap_or_default();
-    let counts = match (made, outcome.as_deref()) {
-        (false, _) => row.try_get::<&str, _>("state")? == "queued",
-        (true, None) => true,
-        (true, Some(outcome)) => newest && outcome == "completed",
+    let made: bool = row.try_get("made")?;
+    let counts = if made {
+        row.try_get::<Option<&str>, _>("outcome")?.is_none()
+            && row.try_get::<Option<&str>, _>("direction")? != Some("unwind")
+    } else {
+        row.try_get::<&str, _>("state")? == "queued"
     };
     counts.then(|| deploy_id(&row, "id")).transpose()
 }
@@ -258,7 +261,7 @@ pub(super) async fn found(
     };
     let what = What::Deploy { revision, release: Some(release.digest), environment, selection };
     let identity = identity(&known.fleet, &what);
-    if let Some(same) = alike(connection, &known.fleet, identity.as_bytes(), Some(known.key)).await? {
+    if let Some(same) = alike(connection, identity.as_bytes(), Some(known.key)).await? {
         settle(connection, id, &Settled::Same { deploy: same }, now).await?;
         return Ok(Ok(Some(same)));
     }

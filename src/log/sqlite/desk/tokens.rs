@@ -1,19 +1,16 @@
 //! Tokens, and the servers on this log.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{Done, parsed, text};
+use crate::base::limits::TOKEN_USED_EXACTLY;
 use crate::base::{Digest, Timestamp, WorkerId};
 use crate::log::sqlite::fault::Fault;
 use crate::log::{NewToken, Role, ServerRow, Token};
-
-/// How exactly it is kept when a token was last used: a commit for every request would be a high price for knowing it better.
-const USED_EXACTLY: Duration = Duration::from_mins(1);
 
 /// What of a token is neither its key nor a moment.
 #[derive(Serialize, Deserialize)]
@@ -91,7 +88,7 @@ pub(super) async fn revoke(connection: &mut SqliteConnection, id: &str, now: Tim
 }
 
 pub(super) async fn used(connection: &mut SqliteConnection, id: &str, now: Timestamp) -> Done<()> {
-    let exactly = i64::try_from(USED_EXACTLY.as_millis()).unwrap_or(i64::MAX);
+    let exactly = i64::try_from(TOKEN_USED_EXACTLY.as_millis()).unwrap_or(i64::MAX);
     sqlx::query("UPDATE tokens SET used_at = ?2 WHERE id = ?1 AND (used_at IS NULL OR used_at <= ?2 - ?3)")
         .bind(id)
         .bind(now.0)
