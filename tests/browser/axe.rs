@@ -36,9 +36,9 @@ pub async fn violations(browser: &Browser) -> Vec<String> {
     let mut found = Vec::new();
     for scheme in super::browser::SCHEMES {
         browser.scheme(scheme).await;
-        browser.client.execute(script(), Vec::new()).await.unwrap();
+        browser.execute(script()).await;
         let run = "const done = arguments[0]; axe.run(document).then(done, (error) => done(String(error)));";
-        let told = browser.client.execute_async(run, Vec::new()).await.unwrap();
+        let told = browser.execute_async(run).await;
         let violations = told["violations"].as_array().unwrap_or_else(|| panic!("axe did not run: {told}"));
         assert!(told["passes"].as_array().is_some_and(|of| of.len() > 5), "axe has looked at nothing: {told}");
         found.extend(violations.iter().map(|of| line(scheme, of)));

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::wd::WebDriverCompatibleCommand;
-use fantoccini::{Client, ClientBuilder, Locator};
-use http::Method;
-use hyper_util::client::legacy::connect::HttpConnector;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,8 +31,11 @@ impl Drop for Driver {
 }
 
 /// A browser with one window.
+///
+/// Spoken to in the W3C's `WebDriver` protocol, of which the tests need ten commands: a client for all of it is not worth its weight.
 pub struct Browser {
-    pub client: Client,
+    http: Client,
+    session: String,
     _driver: Driver,
     _profile: TempDir,
 }
@@ -69,18 +71,66 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let Value::Object(capabilities) = capabilities else { unreachable!("it is one") };
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{port}"))
-            .await
-            .unwrap();
-        Self { client, _driver: driver, _profile: profile }
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut browser = Self {
+            http: Client::new(),
+            session: format!("http://127.0.0.1:{port}"),
+            _driver: driver,
+            _profile: profile,
+        };
+        let made = browser.post("session", json!({ "capabilities": { "alwaysMatch": capabilities } })).await;
+        browser.session = format!("{}/session/{}", browser.session, made["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    /// A command to the driver, and what it gives.
+    async fn command(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let request = self.http.request(method, format!("{}/{path}", self.session).trim_end_matches('/').to_owned());
+        let request = match &body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let mut answer: Value = answer.json().await.unwrap();
+        assert!(status.is_success(), "{path} {}: {answer:#}", body.unwrap_or_default());
+        answer["value"].take()
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        self.command(Method::POST, path, Some(body)).await
+    }
+
+    /// Goes to an address.
+    pub async fn goto(&self, url: &str) {
+        self.post("url", json!({ "url": url })).await;
+    }
+
+    /// Makes the window so large.
+    pub async fn resize(&self, width: u32, height: u32) {
+        self.post("window/rect", json!({ "width": width, "height": height })).await;
+    }
+
+    /// Runs a script in the page.
+    pub async fn execute(&self, script: &str) -> Value {
+        self.post("execute/sync", json!({ "script": script, "args": [] })).await
+    }
+
+    /// Runs a script in the page that calls its last argument with what it gives.
+    pub async fn execute_async(&self, script: &str) -> Value {
+        self.post("execute/async", json!({ "script": script, "args": [] })).await
+    }
+
+    /// The path of the one thing that a selector names.
+    async fn find(&self, css: &str) -> String {
+        let found = self.post("element", json!({ "using": "css selector", "value": css })).await;
+        let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+        format!("element/{id}")
     }
 
     /// Ends the browser in good order.
     pub async fn end(self) {
-        self.client.close().await.unwrap();
+        self.command(Method::DELETE, "", None).await;
     }
 
     /// Shows the page as for somebody who likes it so.
@@ -91,20 +141,19 @@ impl Browser {
 
     /// A command of the developer tools' protocol.
     pub async fn devtools(&self, cmd: &str, params: Value) -> Value {
-        let body = json!({ "cmd": cmd, "params": params });
-        self.client.issue_cmd(Post { path: "goog/cdp/execute", body }).await.unwrap()
+        self.post("goog/cdp/execute", json!({ "cmd": cmd, "params": params })).await
     }
 
     /// What the console complained of since it was last asked: errors of scripts, of loading and of the content security policy.
     pub async fn complaints(&self) -> Vec<String> {
-        let log = self.client.issue_cmd(Post { path: "se/log", body: json!({ "type": "browser" }) }).await.unwrap();
+        let log = self.post("se/log", json!({ "type": "browser" })).await;
         let bad = log.as_array().unwrap().iter().filter(|of| of["level"] == "SEVERE" || of["level"] == "WARNING");
         bad.map(|of| of["message"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The value of an expression in the page.
     pub async fn value(&self, expression: &str) -> Value {
-        self.client.execute(&format!("return ({expression});"), Vec::new()).await.unwrap()
+        self.execute(&format!("return ({expression});")).await
     }
 
     /// Waits until an expression is true in the page, which is not loaded anew for it.
@@ -127,12 +176,14 @@ impl Browser {
 
     /// Clicks on the one thing that a selector names.
     pub async fn click(&self, css: &str) {
-        self.client.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
+        let found = self.find(css).await;
+        self.post(&format!("{found}/click"), json!({})).await;
     }
 
     /// Types into the one field that a selector names.
     pub async fn write(&self, css: &str, text: &str) {
-        self.client.find(Locator::Css(css)).await.unwrap().send_keys(text).await.unwrap();
+        let found = self.find(css).await;
+        self.post(&format!("{found}/value"), json!({ "text": text })).await;
     }
 
     /// Keeps a picture of the whole page in `target/screenshots`, in the light and in the dark.
@@ -148,28 +199,13 @@ impl Browser {
     pub async fn picture(&self, name: &str) {
         let folder = target().join("screenshots");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(format!("{name}.png")), self.client.screenshot().await.unwrap()).unwrap();
+        let picture = self.command(Method::GET, "screenshot", None).await;
+        let bytes = STANDARD.decode(picture.as_str().unwrap()).unwrap();
+        std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
     }
 }
 
 /// The folder that everything made is in.
 pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
-}
-
-/// A command that this driver knows beside the standard ones.
-#[derive(Debug)]
-struct Post {
-    path: &'static str,
-    body: Value,
-}
-
-impl WebDriverCompatibleCommand for Post {
-    fn endpoint(&self, base_url: &url::Url, session_id: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base_url.join(&format!("session/{}/{}", session_id.unwrap_or_default(), self.path))
-    }
-
-    fn method_and_body(&self, _request_url: &url::Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.body.to_string()))
-    }
 }

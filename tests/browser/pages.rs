@@ -36,9 +36,9 @@ async fn ask(server: &Server, revision: &str) -> String {
 
 /// Opens the page of a deploy once it has begun, and marks the document, so that a later look tells whether it is still this one.
 async fn open(browser: &Browser, server: &Server, id: &str) {
-    browser.client.goto(&format!("{}/deploys/{id}", server.url)).await.unwrap();
+    browser.goto(&format!("{}/deploys/{id}", server.url)).await;
     browser.until("document.querySelectorAll('.cells a').length === 300").await;
-    browser.client.execute("window.same = true;", Vec::new()).await.unwrap();
+    browser.execute("window.same = true;").await;
 }
 
 async fn is_still_the_same_document(browser: &Browser) {
@@ -72,7 +72,7 @@ async fn a_deploy_is_watched_to_its_end_without_a_reload() {
     assert!(browser.value("document.querySelector('[data-command=rollback]') !== null").await == Value::Bool(true));
     browser.pictures("done").await;
     is_in_good_order(&browser).await;
-    browser.client.goto(&format!("{}/", server.url)).await.unwrap();
+    browser.goto(&format!("{}/", server.url)).await;
     browser.until("document.querySelectorAll('.row').length === 2").await;
     browser.pictures("home").await;
     is_in_good_order(&browser).await;
@@ -119,11 +119,11 @@ async fn a_stuck_tenant_is_mended_and_its_retry_clicked() {
     browser.pictures("stuck").await;
     is_in_good_order(&browser).await;
     // On the phone that woke somebody up.
-    browser.client.set_window_size(420, 900).await.unwrap();
+    browser.resize(420, 900).await;
     browser.picture("stuck-narrow-light").await;
     assert_eq!(browser.value("document.documentElement.scrollWidth <= window.innerWidth").await, Value::Bool(true));
     is_in_good_order(&browser).await;
-    browser.client.set_window_size(1400, 1000).await.unwrap();
+    browser.resize(1400, 1000).await;
     // The list of those that are stuck, by the legend; and the tenant, by the list.
     browser.click(".legend a[href='?state=stuck']").await;
     browser.until("document.querySelectorAll('tbody tr').length === 1").await;
@@ -153,7 +153,7 @@ async fn the_page_is_for_those_who_log_in_and_for_keyboards() {
     let deploys: Value = serde_json::from_str(&deploys.stdout).unwrap();
     let id = deploys[0]["deploy"].as_str().unwrap().to_owned();
     let browser = Browser::start().await;
-    browser.client.goto(&format!("{}/deploys/{id}", server.url)).await.unwrap();
+    browser.goto(&format!("{}/deploys/{id}", server.url)).await;
     browser.until("document.getElementById('token') !== null").await;
     browser.pictures("login").await;
     is_in_good_order(&browser).await;
@@ -164,7 +164,7 @@ async fn the_page_is_for_those_who_log_in_and_for_keyboards() {
     assert_eq!(browser.value("document.querySelector('.command') === null").await, Value::Bool(true));
     // One stop for all cells, and arrows between them.
     assert_eq!(browser.value("document.querySelectorAll('.cells a[tabindex=\"0\"]').length").await, json!(1));
-    browser.client.execute("document.querySelector('.cells a').focus();", Vec::new()).await.unwrap();
+    browser.execute("document.querySelector('.cells a').focus();").await;
     browser.write(".cells a", "\u{e014}").await;
     assert_eq!(browser.value("document.activeElement.title").await, json!("t0001: completed"));
     is_in_good_order(&browser).await;
@@ -180,12 +180,12 @@ async fn what_is_wrong_with_a_page_is_found() {
     house.project.windlass("token create --name ada --role viewer").ends_with(0);
     let server = house.serve();
     let browser = Browser::start().await;
-    browser.client.goto(&format!("{}/login", server.url)).await.unwrap();
+    browser.goto(&format!("{}/login", server.url)).await;
     is_in_good_order(&browser).await;
-    browser.client.execute("document.documentElement.removeAttribute('lang');", Vec::new()).await.unwrap();
+    browser.execute("document.documentElement.removeAttribute('lang');").await;
     let found = violations(&browser).await;
     assert!(found.len() == 2 && found.iter().all(|of| of.contains("html-has-lang")), "{found:?}");
-    browser.client.execute("document.body.setAttribute('style', 'color: red');", Vec::new()).await.unwrap();
+    browser.execute("document.body.setAttribute('style', 'color: red');").await;
     let complaints = browser.complaints().await;
     assert!(complaints.iter().any(|of| of.contains("Content Security Policy")), "{complaints:?}");
     browser.end().await;
