@@ -119,13 +119,19 @@ async fn round(app: &Arc<App>, fleet: &Arc<Fleet>, taken_up: &mut Option<DeployI
     };
     let became = match became {
         Ok(became) => became?,
+        // The runtime ends, and all tasks with it.
+        Err(error) if error.is_cancelled() => return Ok(Round::Rest),
         // It would be met again and again, and everything behind it would wait.
         Err(error) => {
             tracing::error!(fleet = fleet.name(), deploy = %id, %error, "a defect of ours has met a request");
             let message = "Windlass met a defect of its own while it prepared this; nothing was touched".to_owned();
             let settled = Settled::Refused { code: Code::Defect, message, next: None, tenants: Vec::new() };
-            if app.log.deploy(id).await.is_err() {
-                app.desk.settle(id, settled).await?;
+            match app.log.deploy(id).await {
+                // It was met after the deploy had been created: the next round settles the request by that.
+                Ok(_) => {}
+                Err(LogError::DeployUnknown { .. }) => drop(app.desk.settle(id, settled).await?),
+                // Whether there is a deploy cannot be known now, and nothing is said about it.
+                Err(error) => return Err(error.into()),
             }
             intake::Became::Settled
         }

@@ -117,7 +117,7 @@ pub enum TakenIn {
     New(DeployId),
     /// This very delivery has been taken in before.
     Replay(DeployId),
-    /// Another delivery has asked for the same, and that is not over yet, or is what the fleet is on.
+    /// Another delivery has asked for the same, and that waits or is on its way up.
     Same(DeployId),
 }
 

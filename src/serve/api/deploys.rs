@@ -167,7 +167,7 @@ pub(super) fn idempotency(
 /// Asks for a deploy
 ///
 /// It is durable before it is answered, and may have to wait for another deploy of the fleet to end. What was asked for before and still
-/// counts is answered with that: it waits, is under way, or is what the fleet is on. With an `Idempotency-Key` the same request is
+/// counts is answered with that: it waits, or is on its way up. With an `Idempotency-Key` the same request is
 /// answered with the same deploy for ever, and another one under the same key is refused (WL0822).
 #[utoipa::path(
     post, path = "/v1/deploys", tag = "deploys", request_body = NewDeploy,
