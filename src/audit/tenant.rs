@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::base::limits::LEASE_AHEAD_MAX;
 use crate::base::{Attempt, Code, DeployId, Digest, Seq, StepId, TenantId, Timestamp, WorkerId};
 use crate::log::{Log, LogError, TenantRow};
 use crate::saga::event::{Event, Evidence, Half, Recorded, StreamId, TenantEvent};
@@ -130,8 +131,9 @@ pub async fn tenant_account(log: &dyn Log, deploy: DeployId, row: TenantRow) -> 
         }
     });
     let steps = steps.collect();
-    let lease =
-        row.owner.map(|owner| Lease { owner, until: row.lease_until, over: row.lease_until <= log.clock().now() });
+    let now = log.clock().now();
+    let over = row.lease_until.believed(now, LEASE_AHEAD_MAX) <= now;
+    let lease = row.owner.map(|owner| Lease { owner, until: row.lease_until, over });
     let moment = |Recorded { seq, at, by, event, .. }: Recorded| Moment { seq, at, by, what: what(&event), event };
     Ok(TenantAccount {
         deploy,

@@ -3,7 +3,7 @@
 //! Built with the feature `crash-points`, `WINDLASS_CRASH_AT=<point>:<n>` makes the process send itself SIGKILL when it reaches
 //! the point for the n-th time, and `WINDLASS_CRASH_COUNT=<file>` appends a line with the point's name at every passage, so
 //! that a test can first count the passages of an undisturbed run and then kill at each of them. Without the feature a point is
-//! nothing.
+//! nothing. `WINDLASS_PANIC_AT=<point>:<n>` has it panic there instead: what a defect would do.
 
 macro_rules! points {
     ($( $variant:ident = $name:literal, $doc:literal; )*) => {
@@ -84,6 +84,25 @@ pub const fn lease(usual: std::time::Duration) -> std::time::Duration {
     usual
 }
 
+/// By how many milliseconds the machine's clock is wrong: as the file says that `WINDLASS_TEST_CLOCK` names, so that a test can set the
+/// clock of a process while it runs.
+#[cfg(feature = "crash-points")]
+#[must_use]
+pub fn clock_error() -> i64 {
+    static FILE: std::sync::LazyLock<Option<std::ffi::OsString>> =
+        std::sync::LazyLock::new(|| std::env::var_os("WINDLASS_TEST_CLOCK"));
+    let read = |file| std::fs::read_to_string(file).ok()?.trim().parse().ok();
+    FILE.as_ref().and_then(read).unwrap_or(0)
+}
+
+/// By how many milliseconds the machine's clock is wrong: nobody says, in a build without the feature `crash-points`.
+#[cfg(not(feature = "crash-points"))]
+#[must_use]
+#[inline]
+pub const fn clock_error() -> i64 {
+    0
+}
+
 #[cfg(feature = "crash-points")]
 mod enabled {
     use std::collections::HashMap;
@@ -93,22 +112,27 @@ mod enabled {
     use super::Point;
 
     struct Plan {
-        at: Option<(String, u64)>,
+        die: Option<(String, u64)>,
+        panic: Option<(String, u64)>,
         count_file: Option<std::path::PathBuf>,
     }
 
     static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan {
-        at: std::env::var("WINDLASS_CRASH_AT").ok().and_then(|text| {
-            let (name, nth) = text.rsplit_once(':')?;
-            Some((name.to_owned(), nth.parse().ok()?))
-        }),
+        die: place("WINDLASS_CRASH_AT"),
+        panic: place("WINDLASS_PANIC_AT"),
         count_file: std::env::var_os("WINDLASS_CRASH_COUNT").map(Into::into),
     });
     static PASSED: LazyLock<Mutex<HashMap<&'static str, u64>>> = LazyLock::new(Mutex::default);
 
+    fn place(variable: &str) -> Option<(String, u64)> {
+        let text = std::env::var(variable).ok()?;
+        let (name, nth) = text.rsplit_once(':')?;
+        Some((name.to_owned(), nth.parse().ok()?))
+    }
+
     pub(super) fn pass(point: Point) {
         let plan = &*PLAN;
-        if plan.at.is_none() && plan.count_file.is_none() {
+        if plan.die.is_none() && plan.panic.is_none() && plan.count_file.is_none() {
             return;
         }
         // Held to the end, so that two threads at the same point are counted one after the other.
@@ -119,7 +143,14 @@ mod enabled {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
             let _ = file.and_then(|mut file| writeln!(file, "{}", point.name()));
         }
-        if plan.at.as_ref().is_some_and(|(name, at)| name == point.name() && at == nth) {
+        let nth = *nth;
+        let is_here =
+            |place: &Option<(String, u64)>| place.as_ref().is_some_and(|(name, at)| name == point.name() && *at == nth);
+        if is_here(&plan.panic) {
+            drop(passed);
+            panic!("a defect, as asked for, at {}", point.name());
+        }
+        if is_here(&plan.die) {
             // SIGKILL, not abort(): no handler, no destructor and no buffer gets a word in.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             loop {

@@ -66,6 +66,16 @@ pub const LOG_QUEUE_MAX: usize = 4_096;
 /// How long a worker owns a tenant without a sign of life.
 pub const LEASE: Duration = Duration::from_secs(15);
 
+/// The end of a lease further ahead than this was written before the clock was set back, and is over ([`Timestamp::believed`]). More than
+/// any lease lasts, so that a clock that is put right by seconds takes no tenant from anybody.
+///
+/// [`Timestamp::believed`]: super::Timestamp::believed
+pub const LEASE_AHEAD_MAX: Duration = Duration::from_mins(1);
+
+/// The longest pause between two tries that a workflow may ask for. A next try further ahead than this was written before the clock was
+/// set back, and is due.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_hours(1);
+
 /// How often a worker gives that sign: three chances within one lease.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -152,11 +162,25 @@ pub const KEEPER_LOOK: Duration = Duration::from_secs(1);
 /// The longest pause of a server between two tries to move a fleet that does not move.
 pub const KEEPER_PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// How long a request waits for a repository that cannot be reached, before it is refused: what is behind it waits as well.
+pub const SOURCE_PATIENCE: Duration = Duration::from_mins(10);
+
 /// Tenants that are named when a request is refused; they are kept with it for ever.
 pub const SETTLED_TENANTS_MAX: usize = 20;
 
 /// Connections that a server has at once. Each costs it some tens of kilobytes.
 pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// The part of them that one address may hold: one in so many. Whoever comes through a proxy comes from one address, so that it is not
+/// less; and who holds as many as he can get leaves the others as much.
+pub const CONNECTIONS_OF_ONE_PART: usize = 2;
+
+/// Files that are kept open for what the server exists for, where the system does not allow as many as it would like: tenants, the log,
+/// reports.
+pub const FILES_KEPT: usize = 512;
+
+/// Connections at once that there is always room for.
+pub const CONNECTIONS_MIN: usize = 16;
 
 /// How long a client may take to send the head of a request, and to agree on TLS: who is slower holds a connection for nothing.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -381,6 +405,9 @@ pub const REPORT_RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// How long telling one thing is tried before it is given up: a weekend and a day.
 pub const REPORT_GIVE_UP: Duration = Duration::from_hours(72);
+
+/// Failures without which nothing is given up, whatever the clock says: the pauses before the tenth take some minutes all in all.
+pub const REPORT_GIVE_UP_FAILURES_MIN: u32 = 10;
 
 /// Bytes of an answer to a report that are read; nothing of them is shown.
 pub const REPORT_ANSWER_BYTES_MAX: usize = 4 * 1024;

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
+use super::crash::clock_error;
+
 /// A moment: milliseconds since 1970-01-01 UTC. For people and for leases; the order of events is their sequence number,
 /// never this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,6 +20,15 @@ impl Timestamp {
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// This moment, where it lies no further ahead of `now` than whoever wrote it down can have meant; else the beginning of time.
+    ///
+    /// What is to be waited for is written into the log as a moment. When the clock is set back afterwards, by an operator or by the
+    /// machine that this one is a guest of, that moment may suddenly be days away: nobody meant to wait that long, so it is over.
+    #[must_use]
+    pub fn believed(self, now: Self, ahead_at_most: Duration) -> Self {
+        if self <= now.plus(ahead_at_most) { self } else { Self(0) }
     }
 
     /// How long from `self` until `later`; zero where `later` is not later.
@@ -50,7 +61,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        let now = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(now.saturating_add(clock_error()))
     }
 }
 
@@ -63,6 +75,11 @@ impl ManualClock {
     #[must_use]
     pub fn at(start: Timestamp) -> Self {
         Self(AtomicI64::new(start.0))
+    }
+
+    /// Sets it back.
+    pub fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
     /// Moves it on.

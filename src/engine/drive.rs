@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::gateway::OpenSession;
 use super::run::{Shared, limits};
 use crate::base::crash::{Point, point};
-use crate::base::limits::{MESSAGE_BYTES_MAX, POLL, STARTS_PER_STEP_MAX};
+use crate::base::limits::{MESSAGE_BYTES_MAX, POLL, RETRY_PAUSE_MAX, STARTS_PER_STEP_MAX};
 use crate::base::measure;
 use crate::base::{Attempt, Code, Epoch, TenantId, Timestamp};
 use crate::fleet::Tenant;
@@ -198,9 +198,15 @@ impl Driver {
         kind.tell(step, said, &mut cx).await
     }
 
+    /// Whether a moment is still to be waited for, by the same rule as that by which the log hands tenants out.
+    fn is_ahead(&self, moment: Timestamp) -> bool {
+        let now = self.shared.log.clock().now();
+        moment.believed(now, RETRY_PAUSE_MAX) > now
+    }
+
     /// Waits with the tenant in hand. `false`: the operator has said stop or pause, and it was not waited to the end.
     async fn waits_until(&self, moment: Timestamp) -> bool {
-        while moment > self.shared.log.clock().now() {
+        while self.is_ahead(moment) {
             if self.shared.stopping() || self.shared.view().paused {
                 return false;
             }
@@ -281,7 +287,7 @@ impl Driver {
         if self.shared.stopping() {
             return Ok(Flow::End(self.let_go().await?));
         }
-        if not_before > self.shared.log.clock().now() {
+        if self.is_ahead(not_before) {
             // Whoever is handed a waiting tenant may not know yet that the deploy has turned.
             if half == Half::Act && self.turns().await? {
                 return Ok(Flow::Go);
@@ -394,7 +400,7 @@ impl Driver {
         looks: Looks,
         not_before: Timestamp,
     ) -> Result<Flow, LogError> {
-        if not_before > self.shared.log.clock().now() {
+        if self.is_ahead(not_before) {
             if half == Half::Undo || !self.turns().await? {
                 return Ok(Flow::End(self.let_go().await?));
             }

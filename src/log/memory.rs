@@ -12,6 +12,7 @@ use super::api::{
 };
 use super::error::{AppendError, CreateError, LogError};
 use super::rules::{self, Head};
+use crate::base::limits::{LEASE_AHEAD_MAX, RETRY_PAUSE_MAX};
 use crate::base::{Clock, DeployId, Digest, Epoch, LogId, Seq, TenantId, Timestamp, WorkerId};
 use crate::saga::event::{Event, Recorded, StreamId};
 use crate::saga::summary::{Census, DeploySummary};
@@ -233,13 +234,14 @@ impl Deploy {
     }
 
     /// The tenants that may be taken up, with what they have to wait for.
-    fn admitted(&self) -> impl Iterator<Item = (&TenantRow, Timestamp)> {
+    fn admitted(&self, now: Timestamp) -> impl Iterator<Item = (&TenantRow, Timestamp)> {
         let rows = self.tenants.iter().map(|tenant| &tenant.row);
         rows.filter(|TenantRow { summary, .. }| self.row.summary.admits(summary.status, summary.stage, summary.wave))
-            .map(|row| {
+            .map(move |row| {
                 let waits = rules::waits_its_time(&self.row.summary, row.summary.status);
                 let ready_at = row.summary.ready_at.filter(|_| waits).unwrap_or(Timestamp(0));
-                (row, row.lease_until.max(ready_at))
+                let ready_at = ready_at.believed(now, RETRY_PAUSE_MAX);
+                (row, row.lease_until.believed(now, LEASE_AHEAD_MAX).max(ready_at))
             })
     }
 
@@ -293,7 +295,7 @@ impl Log for MemoryLog {
         let (now, mut state) = (self.clock.now(), self.state());
         let found = state.deploy(deploy)?;
         let (summary, last_seq) = (found.row.summary.clone(), found.row.last_seq);
-        let free = found.admitted().filter(|(_, waits)| *waits <= now).map(|(row, _)| row);
+        let free = found.admitted(now).filter(|(_, waits)| *waits <= now).map(|(row, _)| row);
         let free = free.filter(|row| row.owner.as_ref() != Some(worker));
         let order = |row: &TenantRow| (row.summary.stage, row.summary.wave, row.ordinal);
         let free: BTreeSet<_> = free.map(order).collect();
@@ -312,7 +314,8 @@ impl Log for MemoryLog {
         let tenant = rules::tenant_of(stream)?;
         let deploy = state.deploy(stream.deploy)?;
         let index = deploy.index(tenant)?;
-        if deploy.row.summary.outcome.is_some() || deploy.tenants[index].row.lease_until > now {
+        let lease_until = deploy.tenants[index].row.lease_until.believed(now, LEASE_AHEAD_MAX);
+        if deploy.row.summary.outcome.is_some() || lease_until > now {
             return Ok(None);
         }
         Ok(state.take(stream.deploy, &[index], worker, now.plus(lease))?.pop())
@@ -325,12 +328,12 @@ impl Log for MemoryLog {
         held: &BTreeMap<TenantId, Epoch>,
         lease: Duration,
     ) -> Result<BTreeMap<TenantId, Epoch>, LogError> {
-        let (until, mut state) = (self.clock.now().plus(lease), self.state());
+        let (now, mut state) = (self.clock.now(), self.state());
         state.deploy(deploy)?;
         let ours = state.deploys.get_mut(&deploy).into_iter().flat_map(|deploy| deploy.held_by(worker));
         let ours = ours.filter(|row| held.get(&row.tenant) == Some(&row.epoch));
         let prolong = |row: &mut TenantRow| {
-            row.lease_until = row.lease_until.max(until);
+            row.lease_until = row.lease_until.believed(now, LEASE_AHEAD_MAX).max(now.plus(lease));
             (row.tenant.clone(), row.epoch)
         };
         Ok(ours.map(prolong).collect())
@@ -362,7 +365,7 @@ impl Log for MemoryLog {
 
     async fn next_ready(&self, deploy: DeployId) -> Result<Option<Timestamp>, LogError> {
         let (now, state) = (self.clock.now(), self.state());
-        Ok(state.deploy(deploy)?.admitted().map(|(_, waits)| waits).filter(|waits| *waits > now).min())
+        Ok(state.deploy(deploy)?.admitted(now).map(|(_, waits)| waits).filter(|waits| *waits > now).min())
     }
 
     async fn read(&self, stream: &StreamId) -> Result<Vec<Recorded>, LogError> {

@@ -15,7 +15,7 @@ use toml::Spanned;
 
 use super::plan::{MIGRATE, SWITCH};
 use super::retry::RetryPolicy;
-use crate::base::limits::{STARTS_PER_STEP_MAX, TOML_BYTES_MAX, WORKFLOW_STEPS_MAX};
+use crate::base::limits::{RETRY_PAUSE_MAX, STARTS_PER_STEP_MAX, TOML_BYTES_MAX, WORKFLOW_STEPS_MAX};
 use crate::base::{Code, Coded, StepId};
 
 /// A checked workflow.
@@ -321,7 +321,8 @@ impl Workflow {
 /// The file's own shape, before it is checked.
 mod raw {
     use super::{
-        Budget, Deserialize, Gate, Problem, RetryPolicy, STARTS_PER_STEP_MAX, Spanned, StepId, Then, WORKFLOW_STEPS_MAX,
+        Budget, Deserialize, Gate, Problem, RETRY_PAUSE_MAX, RetryPolicy, STARTS_PER_STEP_MAX, Spanned, StepId, Then,
+        WORKFLOW_STEPS_MAX,
     };
 
     #[derive(Deserialize)]
@@ -455,6 +456,9 @@ mod raw {
             }
             if !(1.0..=100.0).contains(&policy.factor) {
                 return Err("retry.factor lies between 1 and 100".to_owned());
+            }
+            if policy.max > RETRY_PAUSE_MAX {
+                return Err(format!("retry.max is at most {} h", RETRY_PAUSE_MAX.as_secs() / 3_600));
             }
             Ok(policy)
         }

@@ -1,6 +1,11 @@
 //! What SQLite says, in the words of the log.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, getrlimit};
+use uuid::Uuid;
 
 use crate::base::limits::LOG_BUSY_TIMEOUT;
 use crate::log::{LogError, rules};
@@ -15,6 +20,18 @@ const SQLITE_NOTADB: i32 = 26;
 /// The shared-memory file beside the log could not be grown. SQLite turns a failed write for want of room into `SQLITE_FULL`
 /// itself, and has only this for a failed extension.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
+
+/// Its other words for a failed write. It knows only one reason for them to be for want of room, a disk without any; a quota and a limit
+/// on the size of files are reasons too.
+const SQLITE_IOERR_WRITE: i32 = 778;
+const SQLITE_IOERR_FSYNC: i32 = 1034;
+const SQLITE_IOERR_TRUNCATE: i32 = 1546;
+
+/// How close to the limit of its size a file is that could not be written any further: more than what SQLite writes at once.
+const NEAR_LIMIT_BYTES: u64 = 64 * 1024;
+
+/// Bytes that are written to see whether any can be: more than an empty log needs.
+const PROBE_BYTES: usize = 256 * 1024;
 
 /// Why an operation inside a transaction did not succeed.
 #[derive(Debug)]
@@ -72,6 +89,11 @@ impl Site {
                     SQLITE_BUSY | SQLITE_LOCKED => busy(),
                     SQLITE_FULL => LogError::Full { url: url() },
                     _ if code == SQLITE_IOERR_SHMSIZE => LogError::Full { url: url() },
+                    _ if matches!(code, SQLITE_IOERR_WRITE | SQLITE_IOERR_FSYNC | SQLITE_IOERR_TRUNCATE)
+                        && self.has_no_room() =>
+                    {
+                        LogError::Full { url: url() }
+                    }
                     SQLITE_CORRUPT => rules::corrupt(&self.url, database.message()),
                     SQLITE_NOTADB => self.unavailable("the file is not a database"),
                     _ => self.unavailable(error.to_string()),
@@ -80,6 +102,40 @@ impl Site {
             _ => self.unavailable(error.to_string()),
         }
     }
+
+    /// Whether what could not be written is for want of room: SQLite does not say, so the system is asked. Waits for the disk, which has
+    /// just failed, and nothing else has to be quick now.
+    fn has_no_room(&self) -> bool {
+        let Some(path) = self.url.strip_prefix("sqlite://").map(Path::new) else { return false };
+        is_at_its_limit(path)
+            || path.parent().is_some_and(|folder| try_to_write(folder).is_err_and(|error| is_full(&error)))
+    }
+}
+
+/// Whether the log, or a file beside it, is as large as a file of this process may be.
+fn is_at_its_limit(path: &Path) -> bool {
+    let Some(limit) = getrlimit(Resource::Fsize).current else { return false };
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let sizes = ["", "-wal", "-shm"].map(|suffix| std::fs::metadata(beside(suffix)).map_or(0, |file| file.len()));
+    sizes.iter().any(|size| size + NEAR_LIMIT_BYTES > limit)
+}
+
+/// Writes a few bytes into a file that has no name any more when they come, so that none is left whatever happens.
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!(".windlass-room-{}", Uuid::now_v7().simple()));
+    let mut file = File::create_new(&path)?;
+    std::fs::remove_file(&path)?;
+    file.write_all(&vec![0; PROBE_BYTES])?;
+    file.sync_data()
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Whether SQLite refused because the file cannot be written at all.

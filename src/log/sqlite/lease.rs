@@ -12,6 +12,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::append::expect_rows;
 use super::fault::Fault;
 use super::rows::{self, StoredDeploy, StoredTenant, deploy_columns, json, tenant_columns};
+use crate::base::limits::{LEASE_AHEAD_MAX, RETRY_PAUSE_MAX};
 use crate::base::{DeployId, Epoch, TenantId, Timestamp, WorkerId};
 use crate::log::{Claim, Claims, LogError, RawEvent, RawStream, rules};
 use crate::saga::event::{Recorded, StreamId};
@@ -70,7 +71,8 @@ pub(super) async fn claim(
             tenant_columns!(),
             " FROM tenants INDEXED BY tenants_standing \
               WHERE deploy = ?1 AND status = ?2 AND (stage, wave) <= (?3, ?4) \
-                AND lease_until <= ?5 AND owner IS NOT ?7 AND (ready_at IS NULL OR ready_at <= ?5 OR NOT ?8) \
+                AND (lease_until <= ?5 OR lease_until > ?9) AND owner IS NOT ?7 \
+                AND (ready_at IS NULL OR ready_at <= ?5 OR ready_at > ?10 OR NOT ?8) \
               ORDER BY stage, wave, ordinal LIMIT ?6"
         ))
         .bind(deploy.key)
@@ -81,6 +83,8 @@ pub(super) async fn claim(
         .bind(rows::int(limit))
         .bind(holder.worker.as_str())
         .bind(rules::waits_its_time(&deploy.row.summary, status))
+        .bind(now.plus(LEASE_AHEAD_MAX).0)
+        .bind(now.plus(RETRY_PAUSE_MAX).0)
         .fetch_all(&mut *connection)
         .await?;
         for row in &found {
@@ -102,7 +106,7 @@ pub(super) async fn claim_one(
     let wanted = rules::tenant_of(stream)?;
     let deploy = deploy(connection, stream.deploy).await?;
     let tenant = tenant(connection, &deploy, wanted).await?;
-    if deploy.row.summary.outcome.is_some() || tenant.row.lease_until > now {
+    if deploy.row.summary.outcome.is_some() || tenant.row.lease_until.believed(now, LEASE_AHEAD_MAX) > now {
         return Ok(None);
     }
     Ok(take(connection, &deploy, vec![tenant], holder, now).await?.pop())
@@ -236,11 +240,15 @@ pub(super) async fn heartbeat(
             still.insert(tenant, epoch);
         }
     }
-    sqlx::query("UPDATE tenants SET lease_until = max(lease_until, ?2) WHERE key IN (SELECT value FROM json_each(?1))")
-        .bind(json(&keys)?)
-        .bind(now.plus(holder.lease).0)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "UPDATE tenants SET lease_until = max(iif(lease_until > ?3, 0, lease_until), ?2) \
+         WHERE key IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json(&keys)?)
+    .bind(now.plus(holder.lease).0)
+    .bind(now.plus(LEASE_AHEAD_MAX).0)
+    .execute(connection)
+    .await?;
     Ok(still)
 }
 

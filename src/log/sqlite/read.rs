@@ -8,6 +8,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::fault::Fault;
 use super::lease;
 use super::rows::{self, EventColumns, StoredDeploy, StoredTenant, deploy_columns, json, tenant_columns};
+use crate::base::limits::{LEASE_AHEAD_MAX, RETRY_PAUSE_MAX};
 use crate::base::{DeployId, Digest, Seq, TenantId, Timestamp, WorkerId};
 use crate::log::{DeployRow, LogError, RawEvent, RawStream, TailEvent, TenantQuery, TenantRecord, TenantRow, rules};
 use crate::saga::event::{Recorded, StreamId};
@@ -199,7 +200,8 @@ pub(super) async fn next_ready(
     let next: Option<i64> = sqlx::query_scalar(
         "WITH waiting AS (SELECT key FROM tenants WHERE deploy = ?1 AND owner IS NOT NULL \
              UNION SELECT key FROM tenants WHERE deploy = ?1 AND ready_at > ?2) \
-         SELECT min(until) FROM (SELECT max(iif(w.value ->> 1, coalesce(t.ready_at, 0), 0), t.lease_until) AS until \
+         SELECT min(until) FROM (SELECT max(iif(w.value ->> 1 AND t.ready_at <= ?6, t.ready_at, 0), \
+                 iif(t.lease_until <= ?7, t.lease_until, 0)) AS until \
              FROM waiting CROSS JOIN tenants AS t ON t.key = waiting.key \
              JOIN json_each(?3) AS w ON w.value ->> 0 = t.status \
              WHERE (t.stage, t.wave) <= (?4, ?5)) \
@@ -210,6 +212,8 @@ pub(super) async fn next_ready(
     .bind(json(&statuses)?)
     .bind(stage)
     .bind(wave)
+    .bind(now.plus(RETRY_PAUSE_MAX).0)
+    .bind(now.plus(LEASE_AHEAD_MAX).0)
     .fetch_one(connection)
     .await?;
     Ok(next.map(Timestamp))

@@ -5,9 +5,11 @@
 //! crash after it loses only the answers, and the callers' successors read what is there.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
 use sqlx::SqliteConnection;
@@ -190,7 +192,8 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Serves until the last sender is gone. A failed group is answered and forgotten: when room has been made, the next one
-    /// succeeds.
+    /// succeeds. So it is with a group in which a defect of ours is met: nobody is answered, as if the process had died there, and who
+    /// is not answered looks into the log.
     pub(super) async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
         while let Some(first) = commands.recv().await {
             let mut waiting = VecDeque::from([first]);
@@ -200,7 +203,14 @@ impl Writer {
             }
             while !waiting.is_empty() {
                 let group = next_group(&mut waiting);
-                self.transaction(group).await;
+                // What a defect leaves behind is on the disk or is not: there is no state in memory that it could have broken.
+                if AssertUnwindSafe(self.transaction(group)).catch_unwind().await.is_err() {
+                    counter!(measure::LOG_FAILURES).increment(1);
+                    tracing::error!(
+                        "a defect has ended a transaction of the log; whoever waited for it is not answered"
+                    );
+                    self.roll_back().await;
+                }
             }
         }
     }
@@ -211,8 +221,7 @@ impl Writer {
         let outcome = self.commit(&mut group, &mut answers).await;
         if outcome.is_err() {
             counter!(measure::LOG_FAILURES).increment(1);
-            // Where SQLite has rolled back by itself there is nothing to roll back, and it says so.
-            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+            self.roll_back().await;
         }
         let failed = outcome.err();
         for answer in answers.0 {
@@ -223,6 +232,11 @@ impl Writer {
                 command.fail(&error);
             }
         }
+    }
+
+    /// Where SQLite has rolled back by itself, or has committed, there is nothing to roll back, and it says so.
+    async fn roll_back(&mut self) {
+        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
     }
 
     async fn commit(&mut self, group: &mut VecDeque<Command>, answers: &mut Answers) -> Result<(), LogError> {

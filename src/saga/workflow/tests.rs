@@ -232,6 +232,7 @@ fn retries_have_their_bounds() {
         ("factor = 101.0", "retry.factor lies between 1 and 100"),
         ("factor = nan", "retry.factor lies between 1 and 100"),
         ("first = \"soon\"", "\"soon\" is not a duration: write 500ms, 30s, 15m or 2h"),
+        ("max = \"61m\"", "retry.max is at most 1 h"),
         ("max = \"1d\"", "\"1d\" is not a duration: write 500ms, 30s, 15m or 2h"),
     ] {
         let message = format!("workflow w.toml, line 4: {reason}");

@@ -11,7 +11,7 @@ use super::backoff::pause;
 use super::post::{Post, Refused, post};
 use super::{Target, notify, trace};
 use crate::base::crash::{Point, point};
-use crate::base::limits::{REPORT_CLAIM, REPORT_GIVE_UP, SPANS_AT_ONCE_MAX};
+use crate::base::limits::{REPORT_CLAIM, REPORT_GIVE_UP, REPORT_GIVE_UP_FAILURES_MIN, SPANS_AT_ONCE_MAX};
 use crate::base::{Timestamp, measure};
 use crate::config::serve::Serve;
 use crate::fleet::{Secret, SecretResolver};
@@ -113,9 +113,11 @@ impl Telling {
 
 /// A report after one more failure.
 pub(super) fn failed(report: Report, refused: &Refused, now: Timestamp) -> Report {
-    let since = report.failing_since.unwrap_or(now);
+    // Where the clock was set back since: from now on.
+    let since = report.failing_since.unwrap_or(now).min(now);
     let attempts = report.attempts.saturating_add(1);
-    let give_up = refused.for_good || since.until(now) >= REPORT_GIVE_UP;
+    // By the clock and by count: a clock that jumps ahead by days is no reason to have given up.
+    let give_up = refused.for_good || (since.until(now) >= REPORT_GIVE_UP && attempts >= REPORT_GIVE_UP_FAILURES_MIN);
     Report {
         attempts,
         next_at: now.plus(pause(report.deploy, &report.target, attempts, refused.retry_after)),

@@ -223,7 +223,10 @@ impl Teller {
     /// Whether a request that was called off may be a deploy in a moment: whoever was creating it could not know.
     fn may_still_begin(&self, request: &crate::log::Request) -> bool {
         request.state == RequestState::Cancelled
-            && request.settled_at.is_some_and(|at| at.until(self.app.log.clock().now()) < REPORT_CANCEL_WAIT)
+            && request.settled_at.is_some_and(|at| {
+                let now = self.app.log.clock().now();
+                at.believed(now, REPORT_CANCEL_WAIT).until(now) < REPORT_CANCEL_WAIT
+            })
     }
 
     async fn hear(&self, story: &mut Story) -> Result<(), LogError> {

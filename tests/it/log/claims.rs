@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use windlass::base::{Epoch, Seq};
+use windlass::base::limits::{LEASE_AHEAD_MAX, RETRY_PAUSE_MAX};
+use windlass::base::{Clock as _, Epoch, Seq};
 use windlass::log::{Append, AppendError, LeaseAfter, NewTenant};
 use windlass::saga::event::{Direction, TenantOutcome};
 use windlass::saga::summary::TenantStatus;
@@ -16,6 +17,7 @@ conformance! {
     a_tenant_between_two_tries_is_not_handed_out_before_its_time
     a_turn_ends_the_wait_for_another_try
     a_lease_that_has_run_out_is_taken_over_under_a_new_epoch
+    what_was_written_before_the_clock_was_set_back_is_not_waited_for
     a_heartbeat_prolongs_what_is_held_and_tells_what_is_lost
     a_lease_that_its_holder_has_forgotten_runs_out
     a_worker_is_not_handed_what_it_still_holds
@@ -98,6 +100,35 @@ async fn a_lease_that_has_run_out_is_taken_over_under_a_new_epoch(bench: Bench) 
     assert_eq!((first.epoch, second.epoch), (Epoch(1), Epoch(2)));
     assert_eq!(bench.log.holders(deploy).await.unwrap(), [worker("second")]);
     assert_eq!(bench.record("f", "a").await.epoch, Epoch(2));
+}
+
+async fn what_was_written_before_the_clock_was_set_back_is_not_waited_for(bench: Bench) {
+    let deploy = bench.open(&["a", "b"]).await;
+    let waiting = bench.claim(deploy, "first", 1).await.remove(0);
+    let mut wait = append_for(&waiting, 1, started(), TenantStatus::Running);
+    wait.lease = LeaseAfter::Release;
+    wait.summary.as_mut().unwrap().ready_at = Some(START.plus(Duration::from_secs(30)));
+    bench.append(wait).await.unwrap();
+    let held = bench.claim(deploy, "first", 1).await.remove(0);
+    assert_eq!(held.tenant, tenant_id("b"));
+    // By a little: everything counts as it was written.
+    bench.clock.set_back(Duration::from_secs(5));
+    assert!(bench.claim(deploy, "second", 9).await.is_empty());
+    assert!(bench.log.claim_one(&held.stream, &worker("second"), LEASE).await.unwrap().is_none());
+    assert_eq!(bench.log.next_ready(deploy).await.unwrap(), Some(START.plus(LEASE)));
+    // By more than any lease lasts: nobody who is alive has that one.
+    bench.clock.set_back(LEASE_AHEAD_MAX);
+    assert_eq!(bench.log.next_ready(deploy).await.unwrap(), Some(START.plus(Duration::from_secs(30))));
+    // Its holder is alive after all, and says so: it is a lease like any other again.
+    let ours = BTreeMap::from([(tenant_id("b"), held.epoch)]);
+    assert_eq!(bench.log.heartbeat(deploy, &worker("first"), &ours, LEASE).await.unwrap(), ours);
+    assert!(bench.claim(deploy, "second", 9).await.is_empty());
+    bench.clock.set_back(LEASE_AHEAD_MAX);
+    assert_eq!(bench.claimed(deploy, "second", 9).await, ["b"]);
+    // By more than any pause between two tries.
+    bench.clock.set_back(RETRY_PAUSE_MAX);
+    assert_eq!(bench.claimed(deploy, "third", 9).await, ["a", "b"]);
+    assert_eq!(bench.log.next_ready(deploy).await.unwrap(), Some(bench.clock.now().plus(LEASE)));
 }
 
 async fn a_heartbeat_prolongs_what_is_held_and_tells_what_is_lost(bench: Bench) {

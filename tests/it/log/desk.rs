@@ -288,6 +288,27 @@ async fn how_far_somebody_was_told_never_goes_back() {
     assert_eq!(desk.reports_standing().await.unwrap(), (1, 0, 1));
 }
 
+#[tokio::test]
+async fn who_was_to_be_told_later_is_told_when_the_clock_is_set_back_beyond_that() {
+    let (bench, desk) = desk().await;
+    let new = NewRequest { reports: vec!["hub".into()], ..named("f", "v1") };
+    desk.take_in(new).await.unwrap();
+    let report = desk.due_reports(10).await.unwrap().remove(0);
+    let later = Report { next_at: START.plus(Duration::from_hours(1)), ..report };
+    desk.note_report(later.clone()).await.unwrap();
+    assert!(desk.due_reports(10).await.unwrap().is_empty());
+    // It has not failed yet when it began to fail.
+    desk.note_report(Report { failing_since: Some(START), ..later.clone() }).await.unwrap();
+    assert!(desk.due_reports(10).await.unwrap().is_empty());
+    bench.clock.set_back(Duration::from_secs(1));
+    assert_eq!(desk.due_reports(10).await.unwrap().len(), 1);
+    desk.note_report(Report { failing_since: None, ..later }).await.unwrap();
+    assert!(desk.due_reports(10).await.unwrap().is_empty(), "that may have been meant");
+    // Nobody waits for two days.
+    bench.clock.set_back(Duration::from_hours(48));
+    assert_eq!(desk.due_reports(10).await.unwrap().len(), 1);
+}
+
 fn token(id: &str, parent: Option<&str>, expires_at: Option<Timestamp>) -> NewToken {
     NewToken {
         id: id.into(),

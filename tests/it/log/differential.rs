@@ -29,6 +29,7 @@ enum Call {
     Release { deploy: usize, tenant: usize, off: u64 },
     Expel { deploy: usize, worker: usize },
     Wait { ms: u64 },
+    SetBack { ms: u64 },
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +98,7 @@ fn calls() -> impl Strategy<Value = Call> {
         1 => (deploy(), tenant(), off()).prop_map(|(deploy, tenant, off)| Call::Release { deploy, tenant, off }),
         1 => (deploy(), worker()).prop_map(|(deploy, worker)| Call::Expel { deploy, worker }),
         2 => (1..STEP_MS).prop_map(|ms| Call::Wait { ms }),
+        1 => prop_oneof![1..STEP_MS, 60_000..7_200_000_u64].prop_map(|ms| Call::SetBack { ms }),
     ]
 }
 
@@ -177,6 +179,10 @@ async fn answer(bench: &Bench, ids: &[DeployId], call: &Call) -> String {
             format!("{:?}", bench.log.release(&stream, Epoch(epoch.0.saturating_sub(*off))).await)
         }
         Call::Expel { deploy, worker: by } => format!("{:?}", bench.log.expel(ids[*deploy], &worker(by)).await),
+        Call::SetBack { ms } => {
+            bench.clock.set_back(Duration::from_millis(*ms));
+            String::new()
+        }
         Call::Wait { ms } => {
             bench.clock.advance(Duration::from_millis(*ms));
             String::new()

@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{Done, damaged};
+use crate::base::limits::REPORT_RETRY_AFTER_MAX;
 use crate::base::{DeployId, Timestamp};
 use crate::log::sqlite::fault::Fault;
 use crate::log::sqlite::lease;
@@ -53,10 +54,13 @@ pub(super) async fn due(connection: &mut SqliteConnection, now: Timestamp, limit
     let found = sqlx::query(concat!(
         "SELECT ",
         columns!(),
-        " FROM reports WHERE state = 'open' AND next_at <= ?1 ORDER BY next_at, deploy, target LIMIT ?2"
+        " FROM reports WHERE state = 'open' AND (next_at <= ?1 OR next_at > ?3 OR failing_since > ?1) \
+          ORDER BY next_at, deploy, target LIMIT ?2"
     ))
     .bind(now.0)
     .bind(int(limit))
+    // Nobody waits longer than that: it was written before the clock was set back.
+    .bind(now.plus(REPORT_RETRY_AFTER_MAX).0)
     .fetch_all(connection)
     .await?;
     found.iter().map(row).collect()
