@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -11,7 +12,7 @@ use super::accounts::Accounts;
 use super::hook::Secrets;
 use super::live::Pulses;
 use super::source::Sources;
-use crate::base::{Code, Coded, Timestamp, WorkerId};
+use crate::base::{Code, Coded, DeployId, Timestamp, WorkerId};
 use crate::config::Serve;
 use crate::engine::{RealGateway, Stop};
 use crate::log::{Desk, Log};
@@ -28,6 +29,8 @@ pub struct Fleet {
     /// Rung when there may be something to do.
     pub wake: Notify,
     trouble: Mutex<Option<Trouble>>,
+    /// The request that waits for a repository, and since when by the clock that nobody can set.
+    waits: Mutex<Option<(DeployId, Instant)>>,
 }
 
 /// What keeps a fleet's deploys from moving, though nothing is wrong with them.
@@ -46,7 +49,7 @@ impl Fleet {
     #[must_use]
     pub fn new(project: Project, sources: Sources) -> Self {
         let gateway = project.gateway();
-        Self { project, gateway, sources, wake: Notify::new(), trouble: Mutex::default() }
+        Self { project, gateway, sources, wake: Notify::new(), trouble: Mutex::default(), waits: Mutex::default() }
     }
 
     /// Its name.
@@ -59,6 +62,16 @@ impl Fleet {
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long a request has waited for its repository, from the first call with it on. One waits at a time: the fleet's next.
+    pub(super) fn waited(&self, request: DeployId) -> Duration {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits.is_some_and(|(id, _)| id != request) {
+            *waits = None;
+        }
+        let (_, since) = *waits.get_or_insert((request, Instant::now()));
+        since.elapsed()
     }
 
     /// Takes down what keeps its deploys from moving, or that nothing does any more.

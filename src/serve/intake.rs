@@ -1,7 +1,8 @@
 //! From a request to a deploy: the release found, the fleet looked at, the deploy created under the id that the asker was told.
 //!
 //! Whatever can be known to be wrong settles the request as refused, before anything is touched, and is what the asker is told. What
-//! passes by itself (a log that is busy or gone, a full disk) settles nothing: the request stays queued and is looked at again.
+//! passes by itself (a log that is busy or gone, a full disk) settles nothing: the request stays queued and is looked at again. A
+//! repository that cannot be reached is waited for, but not for ever ([`SOURCE_PATIENCE`]).
 
 use metrics::counter;
 
@@ -9,7 +10,7 @@ use super::app::{App, Fleet};
 use super::keeper::{Trouble, engine_passes, passes};
 use super::source::{Revision, SourceError, SourceKind};
 use crate::base::crash::{Point, point};
-use crate::base::limits::SETTLED_TENANTS_MAX;
+use crate::base::limits::{SETTLED_TENANTS_MAX, SOURCE_PATIENCE};
 use crate::base::measure;
 use crate::base::{Code, Coded, DeployId, Digest};
 use crate::engine::{self, EngineError, Prepared};
@@ -33,19 +34,21 @@ enum Obstacle {
     Wrong(Settled),
     /// It passes.
     Passes(Trouble),
+    /// It may pass: the repository cannot be reached.
+    Away(SourceError),
     /// The fleet is being deployed to.
     Busy,
 }
 
 impl Obstacle {
     fn wrong(error: &impl Coded) -> Self {
-        Obstacle::Wrong(Settled::Refused {
-            code: error.code(),
-            message: error.to_string(),
-            next: error.next(),
-            tenants: Vec::new(),
-        })
+        Obstacle::Wrong(refused(error))
     }
+}
+
+/// Refused for this reason.
+fn refused(error: &impl Coded) -> Settled {
+    Settled::Refused { code: error.code(), message: error.to_string(), next: error.next(), tenants: Vec::new() }
 }
 
 impl From<LogError> for Obstacle {
@@ -81,7 +84,7 @@ impl From<EngineError> for Obstacle {
 
 impl From<SourceError> for Obstacle {
     fn from(error: SourceError) -> Self {
-        Obstacle::wrong(&error)
+        if error.passes() { Obstacle::Away(error) } else { Obstacle::wrong(&error) }
     }
 }
 
@@ -108,6 +111,8 @@ pub(super) async fn process(app: &App, fleet: &Fleet, request: Request) -> Resul
         Ok(Some(settled)) | Err(Obstacle::Wrong(settled)) => settled,
         Err(Obstacle::Busy) => return Ok(Became::Later),
         Err(Obstacle::Passes(trouble)) => return Err(trouble),
+        Err(Obstacle::Away(error)) if fleet.waited(id) < SOURCE_PATIENCE => return Err(error.into()),
+        Err(Obstacle::Away(error)) => refused(&error),
     };
     if let Settled::Refused { code, message, .. } = &settled {
         tracing::warn!(fleet = fleet.name(), deploy = %id, %code, %message, "a request is refused");

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::app::{App, Fleet};
 use super::intake;
+use super::source::SourceError;
 use crate::base::limits::{DEPLOYS_REMEMBERED_MAX, KEEPER_LOOK, KEEPER_PAUSE_MAX};
 use crate::base::{Code, Coded, DeployId};
 use crate::engine::{self, Ending, Engine, EngineError, Settings, Stop, Word, host};
@@ -40,6 +41,8 @@ pub(super) enum Trouble {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 impl Coded for Trouble {
@@ -48,6 +51,7 @@ impl Coded for Trouble {
             Trouble::Project(error) => error.code(),
             Trouble::Engine(error) => error.code(),
             Trouble::Log(error) => error.code(),
+            Trouble::Source(error) => error.code(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Coded for Trouble {
             Trouble::Project(error) => error.next(),
             Trouble::Engine(error) => error.next(),
             Trouble::Log(error) => error.next(),
+            Trouble::Source(error) => error.next(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Listens, answers, and ends in good order.
 //!
-//! What a client can cost is limited where it costs: connections are counted, the head of a request and the agreement on TLS have a time
+//! What a client can cost is limited where it costs: connections are counted, all and those of each address, the head of a request and the agreement on TLS have a time
 //! limit each, and so has the request as a whole. Nothing is read of a body before the route has said how much it takes.
 
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -20,8 +21,11 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::access::Client;
+use super::addresses::Addresses;
 use super::metrics::Connection;
-use crate::base::limits::{CONNECTIONS_MAX, HEAD_TIMEOUT, REQUEST_TIMEOUT};
+use crate::base::limits::{
+    CONNECTIONS_MAX, CONNECTIONS_MIN, CONNECTIONS_OF_ONE_PART, FILES_KEPT, HEAD_TIMEOUT, REQUEST_TIMEOUT,
+};
 use crate::engine::Stop;
 
 /// Bytes of the heads of one request, all together.
@@ -37,7 +41,9 @@ pub(super) async fn serve(
     router: Router,
     mut stop: watch::Receiver<Stop>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = room();
+    let room = Arc::new(Semaphore::new(connections));
+    let addresses = Addresses::new((connections / CONNECTIONS_OF_ONE_PART).max(1));
     let graceful = GracefulShutdown::new();
     loop {
         // More than there is room for wait in the system's own queue, and beyond that are refused by it.
@@ -58,9 +64,11 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        // Whoever has so many needs no explanation of why there are no more.
+        let Some(place) = addresses.enter(client.ip()) else { continue };
         let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let (_permit, _counted) = (permit, Connection::open());
+            let (_permit, _place, _counted) = (permit, place, Connection::open());
             // Small answers are not to wait for more to go with them.
             let _ = stream.set_nodelay(true);
             match tls {
@@ -77,6 +85,31 @@ pub(super) async fn serve(
     if tokio::time::timeout(REQUEST_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections that would not end are cut");
     }
+}
+
+/// For how many connections there is room. Each is an open file, and so is each tenant: where connections could take all of them, a
+/// deploy would fail for somebody who does nothing but connect. The system gives a process few unless it asks for more, so it does.
+fn room() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, wanted) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the number of open files could not be raised");
+            limit.current
+        }
+    };
+    // None: there is no limit.
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let room = files.saturating_sub(FILES_KEPT).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
+    if room < CONNECTIONS_MAX {
+        tracing::warn!(
+            files,
+            connections = room,
+            "this process may open few files, and takes fewer connections for that"
+        );
+    }
+    room
 }
 
 async fn connection<S>(stream: S, client: SocketAddr, router: Router, watcher: hyper_util::server::graceful::Watcher)

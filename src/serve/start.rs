@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -26,7 +27,7 @@ use super::source::{SourceError, Sources};
 use super::webhook::check_secret;
 use super::{metrics, report};
 use crate::base::limits::{
-    DELIVERIES_AT_ONCE_MAX, DRAIN_TIMEOUT, EXPORTS_MAX, KEEPER_PAUSE_MAX, PUSHES_MAX, SERVER_SEEN,
+    DELIVERIES_AT_ONCE_MAX, DRAIN_TIMEOUT, EXPORTS_MAX, KEEPER_LOOK, KEEPER_PAUSE_MAX, PUSHES_MAX, SERVER_SEEN,
 };
 use crate::base::{Code, Coded, SystemClock};
 use crate::config::FILE_NAME;
@@ -310,9 +311,16 @@ impl Server {
         let Server { app, listener, tls, tell, client } = self;
         let mut keepers = JoinSet::new();
         for fleet in app.fleets.values() {
-            keepers.spawn(kept(Arc::clone(&app), Arc::clone(fleet)));
+            let (app, fleet) = (Arc::clone(&app), Arc::clone(fleet));
+            keepers.spawn(async move {
+                let what = format!("what keeps fleet {} going", fleet.name());
+                for_ever(&app, &what, || keep(Arc::clone(&app), Arc::clone(&fleet))).await;
+            });
         }
-        let telling = tokio::spawn(told(Arc::clone(&app), client));
+        let tells = Arc::clone(&app);
+        let telling = tokio::spawn(async move {
+            for_ever(&tells, "the telling of others", || report::tell(Arc::clone(&tells), client.clone())).await;
+        });
         let heart = tokio::spawn(heartbeat(Arc::clone(&app)));
         let answering = serve(listener, tls, router(&app), app.stop.clone());
         let limit = drain_limit(app.stop.clone(), tell);
@@ -342,30 +350,23 @@ async fn drain_limit(mut stop: watch::Receiver<Stop>, tell: watch::Sender<Stop>)
     }
 }
 
-/// Keeps a fleet's deploys going, also after a defect of ours has ended the one who did.
-async fn kept(app: Arc<App>, fleet: Arc<Fleet>) {
+/// Does something until the server ends, also after a defect of ours has ended the task that does it. One that is met again and again is
+/// met more and more seldom.
+async fn for_ever<F>(app: &App, what: &str, begin: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut stop = app.stop.clone();
+    let mut pause = KEEPER_LOOK;
     while !app.stopping() {
-        let keeper = tokio::spawn(keep(Arc::clone(&app), Arc::clone(&fleet)));
-        match keeper.await {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::error!(fleet = fleet.name(), %error, "a defect has ended what keeps this fleet going; it begins anew");
-                tokio::time::sleep(KEEPER_PAUSE_MAX).await;
-            }
+        let since = Instant::now();
+        let Err(error) = tokio::spawn(begin()).await else { return };
+        if since.elapsed() > KEEPER_PAUSE_MAX {
+            pause = KEEPER_LOOK;
         }
-    }
-}
-
-/// Tells others, also after a defect of ours has ended the task that does.
-async fn told(app: Arc<App>, client: reqwest::Client) {
-    while !app.stopping() {
-        match tokio::spawn(report::tell(Arc::clone(&app), client.clone())).await {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::error!(%error, "a defect has ended the telling of others; it begins anew");
-                tokio::time::sleep(KEEPER_PAUSE_MAX).await;
-            }
-        }
+        tracing::error!(%error, ?pause, "a defect has ended {what}; it begins anew");
+        let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop != Stop::Run)).await;
+        pause = (pause * 2).min(KEEPER_PAUSE_MAX);
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::audit::Account;
 use crate::base::limits::{CONNECT_TIMEOUT, PUSH_TIMEOUT, REQUEST_TIMEOUT, SECRET_BYTES_MAX};
-use crate::base::{Code, DeployId, TenantId};
+use crate::base::{Code, DeployId, TenantId, Timestamp};
 use crate::cli::output::{Failure, Output};
 use crate::engine::Refusal;
 use crate::fleet::Secret;
@@ -54,6 +54,26 @@ pub(super) struct Deploy {
     pub(super) account: Option<Account>,
     #[serde(default)]
     pub(super) request: Option<Request>,
+    #[serde(default)]
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// What keeps the server from moving the fleet.
+#[derive(Debug, Deserialize, serde::Serialize)]
+pub(super) struct Trouble {
+    code: Code,
+    message: String,
+    since: Timestamp,
+}
+
+impl Trouble {
+    /// In a line.
+    pub(super) fn text(&self) -> String {
+        format!(
+            "the server cannot move this fleet since {}, and goes on trying: {} [{}]",
+            self.since, self.message, self.code
+        )
+    }
 }
 
 /// What became of a request.

@@ -173,7 +173,9 @@ async fn until_begun(remote: &Arc<Remote>, id: DeployId) -> Result<Begun, Failur
         // The server looks at the fleet before it begins: only what takes longer than that waits for something else.
         looks += 1;
         if looks == WAITING_AFTER {
-            remote.output.line(format!("deploy {id} is taken in, and waits for its turn"));
+            let why =
+                deploy.trouble.map_or_else(|| " for its turn".to_owned(), |trouble| format!(": {}", trouble.text()));
+            remote.output.line(format!("deploy {id} is taken in, and waits{why}"));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -212,18 +214,27 @@ pub(super) async fn status(
     }
     let id = remote.which(named).await?;
     let deploy = remote.deploy(id).await?;
+    let trouble = deploy.trouble.as_ref().map(|trouble| format!("{}\n", trouble.text())).unwrap_or_default();
     let Some(account) = deploy.account else {
-        let answer = json!({ "deploy": id, "standing": deploy.standing });
-        let open = is_open(&deploy.standing);
+        let settled = deploy.request.and_then(|request| request.settled);
+        let answer =
+            json!({ "deploy": id, "standing": deploy.standing, "settled": settled, "trouble": deploy.trouble });
         remote.output.answer(&answer, || {
             let words = deploy.standing.replace('_', " ");
-            let next = if open { format!("\nnext: windlass watch {id} --server URL") } else { String::new() };
+            let next = match &settled {
+                Some(Settled::Refused { code, message, next, .. }) => {
+                    let next = next.as_ref().map(|next| format!("\nnext: {next}")).unwrap_or_default();
+                    format!("\n{message} [{code}]{next}")
+                }
+                _ if is_open(&deploy.standing) => format!("\n{trouble}next: windlass watch {id} --server URL"),
+                _ => String::new(),
+            };
             format!("deploy {id} is {words}{next}")
         });
         return Ok(Exit::Done);
     };
     if !tenants {
-        remote.output.answer(&account, || account_text(&account));
+        remote.output.answer(&account, || format!("{}{trouble}", account_text(&account)));
         return Ok(Exit::Done);
     }
     let (mut rows, mut after) = (Vec::new(), None::<Value>);

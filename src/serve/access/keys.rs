@@ -11,6 +11,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use crate::base::limits::{REFUSED_PER_MINUTE_MAX, TOKEN_USED_EXACTLY};
 use crate::base::{Clock, Digest};
 use crate::log::{Desk, LogError, Token};
+use crate::serve::addresses::one;
 
 /// What every token begins with, so that a scanner for leaked secrets can know it.
 const PREFIX: &str = "wl_";
@@ -120,13 +121,13 @@ impl Keys {
     /// Whether an address may ask once more.
     #[must_use]
     pub fn admits(&self, client: IpAddr) -> bool {
-        self.requests.check_key(&client).is_ok()
+        self.requests.check_key(&one(client)).is_ok()
     }
 
     /// Takes down that something an address sent was refused; whether it may go on like that.
     #[must_use]
     pub fn refused(&self, client: IpAddr) -> bool {
-        self.refusals.check_key(&client).is_ok()
+        self.refusals.check_key(&one(client)).is_ok()
     }
 
     /// Forgets addresses that have not been heard of.

@@ -168,6 +168,43 @@ fn said_text(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
+/// What git says, in the language that it is told to speak, when it is the way to the server that fails and not what is asked of it: the
+/// words of git's own transport, of curl, of ssh, and statuses of a server that is overworked.
+const ON_THE_WAY: [&str; 16] = [
+    "Could not resolve host",
+    "Could not resolve proxy",
+    "Temporary failure in name resolution",
+    "Failed to connect to",
+    "Could not connect to",
+    "Connection refused",
+    "Connection reset",
+    "Connection closed by",
+    "Connection timed out",
+    "Operation timed out",
+    "Network is unreachable",
+    "No route to host",
+    "Recv failure",
+    "unexpected disconnect",
+    "The requested URL returned error: 5",
+    "The requested URL returned error: 429",
+];
+
+impl SourceError {
+    /// Whether it may pass by itself: the way to the repository fails, or there is no room for what it sends. What is asked for may be
+    /// right, and is asked for again.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::GitTimeout { .. } => true,
+            Self::GitFailed { said, .. } => ON_THE_WAY.iter().any(|words| said.contains(words)),
+            Self::Scratch { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Coded for SourceError {
     fn code(&self) -> Code {
         match self {
@@ -215,6 +252,31 @@ impl Coded for SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_wrong_with_the_way_to_a_repository_passes() {
+        let failed = |said: &str| SourceError::GitFailed { url: String::new(), doing: "fetch", said: said.to_owned() };
+        for said in [
+            "fatal: unable to access 'https://git.example.org/shop/': Could not resolve host: git.example.org",
+            "fatal: unable to access 'http://127.0.0.1:1/shop/': Failed to connect to 127.0.0.1 port 1 after 0 ms: Couldn't connect to server",
+            "fatal: unable to access 'https://git.example.org/shop/': The requested URL returned error: 503",
+            "ssh: connect to host git.example.org port 22: Connection refused · fatal: Could not read from remote repository.",
+        ] {
+            assert!(failed(said).passes(), "{said}");
+        }
+        for said in [
+            "fatal: Authentication failed for 'https://git.example.org/shop/'",
+            "remote: Repository not found. · fatal: repository 'https://git.example.org/shop/' not found",
+            "git@git.example.org: Permission denied (publickey). · fatal: Could not read from remote repository.",
+            "fatal: unable to access 'https://git.example.org/shop/': The requested URL returned error: 403",
+        ] {
+            assert!(!failed(said).passes(), "{said}");
+        }
+        let full = io::ErrorKind::StorageFull.into();
+        assert!(SourceError::Scratch { url: String::new(), path: PathBuf::new(), source: full }.passes());
+        let denied = io::ErrorKind::PermissionDenied.into();
+        assert!(!SourceError::Scratch { url: String::new(), path: PathBuf::new(), source: denied }.passes());
+    }
 
     #[test]
     fn a_revision_that_changed_is_told_with_both_releases() {

@@ -68,6 +68,15 @@ impl House {
         house
     }
 
+    /// The same, and its webhook `github` reports back to this address, with the token in `HUB_TOKEN`.
+    pub fn telling(self, api: &str) -> Self {
+        let text = std::fs::read_to_string(self.project.at("windlass.toml")).unwrap();
+        let secrets = "secrets = [\"${env:HOOK_SECRET}\"]\n";
+        let report = format!("{secrets}report = {{ api = \"{api}\", token = \"${{env:HUB_TOKEN}}\" }}\n");
+        self.project.write("windlass.toml", &text.replacen(secrets, &report, 1));
+        self
+    }
+
     /// Puts a release where its revision is looked for.
     pub fn release(&self, revision: &str, migrations: &[(&str, &str, &str)]) {
         for (name, up, down) in migrations {
@@ -91,8 +100,19 @@ impl House {
         self.start(address, &[])
     }
 
+    /// Starts a server for which the signal that would end it is ignored when its files may not grow any more: its writes are refused
+    /// instead, as on a disk that is full. See [`Server::files_may_grow`].
+    pub fn serve_with_files_that_can_be_limited(&self) -> Server {
+        let mut command = self.project.command_of("sh");
+        command.args(["-c", "trap '' XFSZ; exec windlass \"$@\"", "sh"]);
+        self.run(command, "127.0.0.1:0", &[])
+    }
+
     fn start(&self, address: &str, environment: &[(&str, &str)]) -> Server {
-        let mut command = self.project.command();
+        self.run(self.project.command(), address, environment)
+    }
+
+    fn run(&self, mut command: Command, address: &str, environment: &[(&str, &str)]) -> Server {
         command.args(["serve", "--listen", address]).env("HOOK_SECRET", SECRET).env("WINDLASS_LOG", "info");
         command.envs(environment.iter().copied());
         let config = std::fs::read_to_string(self.project.at("windlass.toml")).unwrap();
@@ -140,6 +160,26 @@ impl Server {
     /// What it has complained of so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Lets its files grow, or no file by a single byte.
+    pub fn files_may_grow(&self, may: bool) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit { current: if may { None } else { Some(0) }, maximum: None };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
+    /// Waits until this is what keeps its fleet from moving.
+    pub async fn until_trouble(&self, code: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, server) = self.get("/v1/server").await;
+            if server["fleets"][0]["trouble"]["code"] == code {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never {code}: {server:#}\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Kills it with SIGKILL.

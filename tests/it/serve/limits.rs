@@ -48,6 +48,31 @@ async fn a_body_without_a_length_is_read_no_further_than_its_limit() {
 }
 
 #[tokio::test]
+async fn who_holds_as_many_connections_as_it_can_get_leaves_the_others_as_many() {
+    let house = House::of(1, "");
+    let server = house.serve();
+    let half = windlass::base::limits::CONNECTIONS_MAX / windlass::base::limits::CONNECTIONS_OF_ONE_PART;
+    let (mut held, mut refused) = (Vec::new(), 0);
+    while refused < 5 {
+        let mut socket = socket(&server.url);
+        write!(socket, "GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").unwrap();
+        let mut first = [0; 12];
+        // One that is refused is closed without a word; one that is answered may be used again.
+        match socket.read_exact(&mut first) {
+            Ok(()) => held.push(socket),
+            Err(_) => refused += 1,
+        }
+        assert!(held.len() <= half, "one address has more than half of all connections");
+    }
+    assert_eq!(held.len(), half);
+    let other = std::net::SocketAddr::from(([127, 0, 0, 2], 0)).ip();
+    let other = reqwest::Client::builder().local_address(other).build().unwrap();
+    let answered = other.get(format!("{}/healthz", server.url)).send().await.unwrap();
+    assert_eq!(answered.status(), StatusCode::OK);
+    drop(held);
+}
+
+#[tokio::test]
 async fn who_sends_its_head_too_slowly_is_let_go_while_others_are_answered() {
     let house = House::of(1, "");
     let server = house.serve();

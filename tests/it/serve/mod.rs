@@ -9,6 +9,7 @@ mod hooks;
 mod house;
 mod limits;
 mod lists;
+mod luck;
 mod metrics;
 mod openapi;
 mod page;

@@ -21,15 +21,12 @@ const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// A house whose webhook `github` reports back to `api`, with more behind its configuration.
 fn house(tenants: usize, api: Option<&str>, more: &str) -> House {
     let house = House::of(tenants, "");
-    let file = house.project.at("windlass.toml");
-    let mut text = std::fs::read_to_string(&file).unwrap();
-    if let Some(api) = api {
-        let secrets = "secrets = [\"${env:HOOK_SECRET}\"]\n";
-        let report = format!("{secrets}report = {{ api = \"{api}\", token = \"${{env:HUB_TOKEN}}\" }}\n");
-        text = text.replacen(secrets, &report, 1);
-    }
-    text.push_str(more);
-    house.project.write("windlass.toml", &text);
+    let house = match api {
+        Some(api) => house.telling(api),
+        None => house,
+    };
+    let text = std::fs::read_to_string(house.project.at("windlass.toml")).unwrap();
+    house.project.write("windlass.toml", &format!("{text}{more}"));
     house
 }
 

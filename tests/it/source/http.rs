@@ -14,9 +14,10 @@ use super::{labels, refused, revision};
 /// `bot:p@ss`, as a browser says it.
 const LOGIN: &str = "Basic Ym90OnBAc3M=";
 
-/// Serves the repository below `/git/` to whoever has the login; everything below `/moved/` leads there. Ends with the test.
-fn serve(root: PathBuf) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+/// Serves the repository below `/git/` to whoever has the login, and below `/open/` to everybody; everything below `/moved/` leads there. At
+/// this port, or where there is room. Ends with the test.
+pub fn serve(root: PathBuf, port: u16) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -42,7 +43,7 @@ fn answer(mut stream: TcpStream, root: &Path) -> std::io::Result<()> {
     if let Some(rest) = target.strip_prefix("/moved/") {
         return write!(stream, "HTTP/1.1 301 Moved Permanently\r\nLocation: /git/{rest}\r\nContent-Length: 0\r\n\r\n");
     }
-    if header("Authorization") != LOGIN {
+    if !target.starts_with("/open/") && header("Authorization") != LOGIN {
         let refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\n";
         return write!(stream, "{refusal}Content-Length: 0\r\nConnection: close\r\n\r\n");
     }
@@ -52,7 +53,11 @@ fn answer(mut stream: TcpStream, root: &Path) -> std::io::Result<()> {
     let mut backend = Command::new("git")
         .arg("http-backend")
         .envs([("GIT_PROJECT_ROOT", root.as_os_str()), ("GIT_HTTP_EXPORT_ALL", "1".as_ref())])
-        .envs([("REQUEST_METHOD", method), ("PATH_INFO", path.strip_prefix("/git").unwrap()), ("QUERY_STRING", query)])
+        .envs([
+            ("REQUEST_METHOD", method),
+            ("PATH_INFO", &path[path[1..].find('/').unwrap() + 1..]),
+            ("QUERY_STRING", query),
+        ])
         .envs([("CONTENT_TYPE", header("Content-Type")), ("HTTP_CONTENT_ENCODING", header("Content-Encoding"))])
         .envs([("GIT_PROTOCOL", header("Git-Protocol")), ("CONTENT_LENGTH", body.len().to_string())])
         .stdin(Stdio::piped())
@@ -70,7 +75,7 @@ fn answer(mut stream: TcpStream, root: &Path) -> std::io::Result<()> {
 async fn a_repository_behind_http_is_read_with_the_login_of_its_url() {
     let repository = Repository::new();
     let commit = repository.commit(&[("db/migrations/0001_orders.sql", "CREATE TABLE orders (id INTEGER)")]);
-    let address = serve(repository.path().parent().unwrap().to_owned());
+    let address = serve(repository.path().parent().unwrap().to_owned(), 0);
     let sources = |login: &str, top: &str| {
         repository.sources(&format!("http://{login}{address}/{top}/shop.git"), Duration::from_mins(1))
     };
@@ -88,7 +93,7 @@ async fn a_repository_behind_http_is_read_with_the_login_of_its_url() {
 async fn an_answer_that_leads_elsewhere_is_not_followed() {
     let repository = Repository::new();
     repository.commit(&[("db/migrations/0001_orders.sql", "")]);
-    let address = serve(repository.path().parent().unwrap().to_owned());
+    let address = serve(repository.path().parent().unwrap().to_owned(), 0);
     let moved = repository.sources(&format!("http://bot:p%40ss@{address}/moved/shop.git"), Duration::from_mins(1));
     let error = refused(moved.find(&revision("main")).await, Code::GitUnreadable);
     assert!(error.contains("redirect") || error.contains("301"), "{error}");

@@ -2,8 +2,8 @@
 
 mod folder;
 mod git;
-mod http;
-mod repository;
+pub mod http;
+pub mod repository;
 
 use std::path::Path;
 

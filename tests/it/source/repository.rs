@@ -12,12 +12,12 @@ use windlass::serve::source::{Found, GitSettings, Settings, SourceError, Sources
 use super::{revision, sources};
 
 /// A bare repository, and a scratch folder for whoever reads it.
-pub(super) struct Repository {
+pub struct Repository {
     dir: TempDir,
 }
 
 impl Repository {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_format("sha1")
     }
 
@@ -31,7 +31,7 @@ impl Repository {
         repository
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.dir.path().join("shop.git")
     }
 
@@ -57,7 +57,7 @@ impl Repository {
     }
 
     /// Commits these files.
-    pub(super) fn commit(&self, files: &[(&str, &str)]) -> String {
+    pub fn commit(&self, files: &[(&str, &str)]) -> String {
         self.import(&files.iter().flat_map(|(path, text)| file("100644", path, text.as_bytes())).collect::<Vec<u8>>())
     }
 
