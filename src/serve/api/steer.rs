@@ -132,10 +132,11 @@ async fn said(
     Ok(Json(Said { id, standing, changed, tenants, busy }))
 }
 
-/// What has not begun cannot be steered, but called off.
-fn begun(id: DeployId, found: &Known) -> Result<(), Problem> {
+/// A deploy that can be steered: what has not begun can only be called off.
+async fn begun(app: &App, principal: &Principal, id: &str) -> Result<(DeployId, Known), Problem> {
+    let (id, found) = known(app, principal, id).await?;
     if found.row.is_some() {
-        return Ok(());
+        return Ok((id, found));
     }
     let detail = format!("deploy {id} has been asked for and not been begun: it can only be cancelled");
     Err(Problem::new(Code::WrongState, detail))
@@ -157,8 +158,7 @@ pub(in crate::serve) async fn pause(
     At(id): At<String>,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer {
-    let (id, found) = known(&app, &principal, &id).await?;
-    begun(id, &found)?;
+    let (id, found) = begun(&app, &principal, &id).await?;
     let changed = engine::pause(&*app.log, id, &word(&app, &principal, reason)?).await?;
     said(&app, id, &found, changed, None).await
 }
@@ -176,8 +176,7 @@ pub(in crate::serve) async fn resume(
     Extension(principal): Extension<Principal>,
     At(id): At<String>,
 ) -> Answer {
-    let (id, found) = known(&app, &principal, &id).await?;
-    begun(id, &found)?;
+    let (id, found) = begun(&app, &principal, &id).await?;
     let changed = engine::resumed(&*app.log, id, &principal.actor(), &app.worker).await?;
     said(&app, id, &found, changed, None).await
 }
@@ -196,8 +195,7 @@ pub(in crate::serve) async fn unwind(
     At(id): At<String>,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer {
-    let (id, found) = known(&app, &principal, &id).await?;
-    begun(id, &found)?;
+    let (id, found) = begun(&app, &principal, &id).await?;
     let changed = engine::turn(&*app.log, id, &word(&app, &principal, reason)?).await?;
     said(&app, id, &found, changed, None).await
 }
@@ -260,8 +258,7 @@ pub(in crate::serve) async fn retry(
     At(id): At<String>,
     Body(Retry { tenant, reason }): Body<Retry>,
 ) -> Answer {
-    let (id, found) = known(&app, &principal, &id).await?;
-    begun(id, &found)?;
+    let (id, found) = begun(&app, &principal, &id).await?;
     let settled = engine::retry(&*app.log, id, tenant.as_ref(), &word(&app, &principal, reason)?).await?;
     said(&app, id, &found, true, Some(settled)).await
 }
@@ -280,8 +277,7 @@ pub(in crate::serve) async fn resolve(
     At(id): At<String>,
     Body(Resolve { tenant, what, reason }): Body<Resolve>,
 ) -> Answer {
-    let (id, found) = known(&app, &principal, &id).await?;
-    begun(id, &found)?;
+    let (id, found) = begun(&app, &principal, &id).await?;
     let resolution = match what {
         As::Undone => Resolution::Undone,
         As::Applied => Resolution::Applied,
@@ -330,8 +326,7 @@ pub(in crate::serve) async fn roll_back(
     Rollback { workflow, when_busy }: Rollback,
     headers: &HeaderMap,
 ) -> Result<TakenIn, Problem> {
-    let (id, found) = known(app, principal, id).await?;
-    begun(id, &found)?;
+    let (id, found) = begun(app, principal, id).await?;
     // What cannot be rolled back is told now, and not by a request that is refused later.
     engine::finished_release(&*app.log, id).await?;
     found.fleet.project.ready_workflow(workflow.as_deref())?;
