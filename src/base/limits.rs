@@ -162,7 +162,7 @@ pub const KEEPER_LOOK: Duration = Duration::from_secs(1);
 /// The longest pause of a server between two tries to move a fleet that does not move.
 pub const KEEPER_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// How long a request waits for a repository that cannot be reached, before it is refused: what is behind it waits as well.
+/// How long the requests of a fleet wait for a repository that cannot be reached, before they are refused: others wait behind them.
 pub const SOURCE_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Tenants that are named when a request is refused; they are kept with it for ever.
@@ -225,8 +225,9 @@ pub const FOLLOW_MAX: Duration = Duration::from_mins(5);
 /// How long a session of the page lasts.
 pub const SESSION: Duration = Duration::from_hours(12);
 
-/// Clients that follow live events at once.
-pub const FOLLOWERS_MAX: usize = 512;
+/// The part of all connections that may follow live events: one in so many. Behind a proxy all are of one address, whose part they must
+/// not use up.
+pub const FOLLOWERS_PART: usize = 4;
 
 /// How often a server looks for new events of a deploy that somebody follows.
 pub const PULSE: Duration = Duration::from_millis(100);
@@ -378,6 +379,9 @@ pub const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a report is in hand while it is told. A server that dies with it leaves it to the next one for as long.
 pub const REPORT_CLAIM: Duration = Duration::from_secs(12);
+
+/// A report that has not failed and is to be told further ahead than this was taken in hand before the clock was set back, and is due.
+pub const REPORT_CLAIM_AHEAD_MAX: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether there is anything to tell.
 pub const REPORT_LOOK: Duration = Duration::from_millis(200);

@@ -237,7 +237,10 @@ pub fn main(kinds: Kinds) -> ExitCode {
     }
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let exit = runtime.block_on(run(cli, kinds));
+            let exit = runtime.block_on(async {
+                outlive_limits();
+                run(cli, kinds).await
+            });
             // Nothing that is still running matters any more: the log has what counts.
             runtime.shutdown_background();
             exit.into()
@@ -247,6 +250,13 @@ pub fn main(kinds: Kinds) -> ExitCode {
             Exit::Refused.into()
         }
     }
+}
+
+/// A write beyond the limit on the size of files is to fail, like any on a disk that is full, and not to end the process: a signal that is
+/// heard does not. Nobody has to listen.
+fn outlive_limits() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
 }
 
 /// Carries out what was typed. The answer is on standard output, what went wrong on standard error.

@@ -15,7 +15,7 @@ use super::hands::{Ended, Hands};
 use super::seal::with_seal;
 use super::worker::is_dead;
 use crate::base::crash::{Point, lease, point};
-use crate::base::limits::{LEASE, PANICS_MAX, POLL};
+use crate::base::limits::{LEASE, LEASE_AHEAD_MAX, PANICS_MAX, POLL};
 use crate::base::measure;
 use crate::base::{DeployId, Digest, Epoch, Seq, SigningKey, WorkerId};
 use crate::fleet::Engine as Database;
@@ -38,7 +38,8 @@ const MISFITS_MAX: u32 = 10;
 pub struct Settings {
     /// Tenants driven at a time.
     pub concurrency: usize,
-    /// How long a tenant is owned without a sign of life; [`LEASE`] but in tests.
+    /// How long a tenant is owned without a sign of life; [`LEASE`] but in tests. Half of [`LEASE_AHEAD_MAX`] at most: a longer one would be
+    /// taken for one that was written before the clock was set back.
     pub lease: Duration,
 }
 
@@ -191,6 +192,7 @@ impl Engine {
     /// An engine that writes to `log` as `worker`.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, gateway: Arc<dyn Gateway>, worker: WorkerId, settings: Settings) -> Self {
+        let settings = Settings { lease: settings.lease.min(LEASE_AHEAD_MAX / 2), ..settings };
         Self { log, gateway, worker, settings, kinds: Kinds::default(), signer: None }
     }
 

@@ -12,7 +12,8 @@ use super::accounts::Accounts;
 use super::hook::Secrets;
 use super::live::Pulses;
 use super::source::Sources;
-use crate::base::{Code, Coded, DeployId, Timestamp, WorkerId};
+use crate::base::limits::SOURCE_PATIENCE;
+use crate::base::{Code, Coded, Timestamp, WorkerId};
 use crate::config::Serve;
 use crate::engine::{RealGateway, Stop};
 use crate::log::{Desk, Log};
@@ -29,8 +30,7 @@ pub struct Fleet {
     /// Rung when there may be something to do.
     pub wake: Notify,
     trouble: Mutex<Option<Trouble>>,
-    /// The request that waits for a repository, and since when by the clock that nobody can set.
-    waits: Mutex<Option<(DeployId, Instant)>>,
+    away: Mutex<Option<Away>>,
 }
 
 /// What keeps a fleet's deploys from moving, though nothing is wrong with them.
@@ -44,12 +44,19 @@ pub struct Trouble {
     pub since: Timestamp,
 }
 
+/// A repository that cannot be reached, by the clock that nobody can set.
+#[derive(Debug, Clone, Copy)]
+struct Away {
+    since: Instant,
+    last: Instant,
+}
+
 impl Fleet {
     /// A fleet of which nothing is known to be wrong.
     #[must_use]
     pub fn new(project: Project, sources: Sources) -> Self {
         let gateway = project.gateway();
-        Self { project, gateway, sources, wake: Notify::new(), trouble: Mutex::default(), waits: Mutex::default() }
+        Self { project, gateway, sources, wake: Notify::new(), trouble: Mutex::default(), away: Mutex::default() }
     }
 
     /// Its name.
@@ -64,14 +71,18 @@ impl Fleet {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How long a request has waited for its repository, from the first call with it on. One waits at a time: the fleet's next.
-    pub(super) fn waited(&self, request: DeployId) -> Duration {
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        if waits.is_some_and(|(id, _)| id != request) {
-            *waits = None;
-        }
-        let (_, since) = *waits.get_or_insert((request, Instant::now()));
+    /// Takes down that the repository could not be reached when it was tried at this moment, and how long that has been so, for whatever
+    /// request. What was not tried for as long as it is waited for begins anew.
+    pub(super) fn is_away(&self, tried_at: Instant) -> Duration {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = away.filter(|away| away.last.elapsed() < SOURCE_PATIENCE).map_or(tried_at, |away| away.since);
+        *away = Some(Away { since, last: Instant::now() });
         since.elapsed()
+    }
+
+    /// Takes down that the repository was reached.
+    pub(super) fn is_back(&self) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Takes down what keeps its deploys from moving, or that nothing does any more.
@@ -102,6 +113,8 @@ pub struct App {
     pub stop: watch::Receiver<Stop>,
     /// Who may come in.
     pub keys: Keys,
+    /// For how many connections there is room.
+    pub connections: usize,
     /// Who is told of new events.
     pub pulses: Pulses,
     /// Secrets of webhooks that were read a moment ago.

@@ -4,6 +4,8 @@
 //! passes by itself (a log that is busy or gone, a full disk) settles nothing: the request stays queued and is looked at again. A
 //! repository that cannot be reached is waited for, but not for ever ([`SOURCE_PATIENCE`]).
 
+use std::time::Instant;
+
 use metrics::counter;
 
 use super::app::{App, Fleet};
@@ -101,6 +103,7 @@ pub(super) async fn process(app: &App, fleet: &Fleet, request: Request) -> Resul
         Err(error) => return Err(error.into()),
     }
     point(Point::RequestTaken);
+    let tried_at = Instant::now();
     let settled = match try_create(app, fleet, &request).await {
         Ok(None) => {
             point(Point::RequestCreated);
@@ -111,7 +114,7 @@ pub(super) async fn process(app: &App, fleet: &Fleet, request: Request) -> Resul
         Ok(Some(settled)) | Err(Obstacle::Wrong(settled)) => settled,
         Err(Obstacle::Busy) => return Ok(Became::Later),
         Err(Obstacle::Passes(trouble)) => return Err(trouble),
-        Err(Obstacle::Away(error)) if fleet.waited(id) < SOURCE_PATIENCE => return Err(error.into()),
+        Err(Obstacle::Away(error)) if fleet.is_away(tried_at) < SOURCE_PATIENCE => return Err(error.into()),
         Err(Obstacle::Away(error)) => refused(&error),
     };
     if let Settled::Refused { code, message, .. } = &settled {
@@ -202,7 +205,11 @@ async fn find(
         ));
     }
     let revision = Revision::new(revision.unwrap_or_default()).map_err(|error| Obstacle::wrong(&error))?;
-    let found = fleet.sources.find(&revision).await?;
+    let found = fleet.sources.find(&revision).await;
+    if !found.as_ref().is_err_and(SourceError::passes) {
+        fleet.is_back();
+    }
+    let found = found?;
     let (release, kind) = (found.release, found.source);
     let bytes = release.to_bytes().map_err(|error| Obstacle::from(EngineError::from(error)))?;
     let blob = Blob::new(bytes);

@@ -43,6 +43,8 @@ pub(super) enum Trouble {
     Log(#[from] LogError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error("Windlass met a defect of its own, and begins anew; what it was is on the server's standard error")]
+    Defect,
 }
 
 impl Coded for Trouble {
@@ -52,6 +54,7 @@ impl Coded for Trouble {
             Trouble::Engine(error) => error.code(),
             Trouble::Log(error) => error.code(),
             Trouble::Source(error) => error.code(),
+            Trouble::Defect => Code::Defect,
         }
     }
 
@@ -61,6 +64,7 @@ impl Coded for Trouble {
             Trouble::Engine(error) => error.next(),
             Trouble::Log(error) => error.next(),
             Trouble::Source(error) => error.next(),
+            Trouble::Defect => None,
         }
     }
 }
@@ -96,6 +100,11 @@ pub(super) async fn keep(app: Arc<App>, fleet: Arc<Fleet>) {
             () = tokio::time::sleep_until(until) => {}
         }
     }
+}
+
+/// Takes down that a defect of ours keeps a fleet from moving; the next round that goes well takes it back.
+pub(super) fn met_defect(app: &App, fleet: &Fleet) {
+    fleet.note(Some(&Trouble::Defect), app.log.clock().now());
 }
 
 /// The deploy of a fleet that has not ended.

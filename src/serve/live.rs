@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::app::App;
 use super::problem::Problem;
 use crate::audit::Line;
-use crate::base::limits::{FOLLOW_MAX, FOLLOWERS_MAX, KEEPER_LOOK, PULSE};
+use crate::base::limits::{FOLLOW_MAX, FOLLOWERS_PART, KEEPER_LOOK, PULSE};
 use crate::base::{Code, DeployId};
 use crate::engine::Stop;
 use crate::log::{Log, LogError};
@@ -36,16 +36,18 @@ struct Pulse {
 /// Who is told of new events.
 pub struct Pulses {
     room: Arc<Semaphore>,
+    at_most: usize,
     of: Arc<Mutex<HashMap<DeployId, watch::Receiver<Pulse>>>>,
 }
 
-impl Default for Pulses {
-    fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(FOLLOWERS_MAX)), of: Arc::default() }
-    }
-}
-
 impl Pulses {
+    /// Nobody follows, where there is room for so many connections.
+    #[must_use]
+    pub fn new(connections: usize) -> Self {
+        let at_most = (connections / FOLLOWERS_PART).max(1);
+        Self { room: Arc::new(Semaphore::new(at_most)), at_most, of: Arc::default() }
+    }
+
     /// What tells of a deploy's new events: a task's that lives as long as somebody follows, and a little longer.
     async fn of(&self, log: &Arc<dyn Log>, deploy: DeployId) -> Result<watch::Receiver<Pulse>, LogError> {
         let pulse = look(&**log, deploy).await?;
@@ -72,7 +74,7 @@ impl Pulses {
     /// How many follow at this moment.
     #[must_use]
     pub fn followers(&self) -> usize {
-        FOLLOWERS_MAX - self.room.available_permits()
+        self.at_most - self.room.available_permits()
     }
 }
 
@@ -108,7 +110,7 @@ pub(super) async fn follow(
     let full = || {
         Problem::new(
             Code::TooManyRequests,
-            format!("{FOLLOWERS_MAX} clients follow live events, which is as many as may"),
+            format!("{} clients follow live events, which is as many as may", app.pulses.at_most),
         )
     };
     let room = room.map_err(|_| full())?;

@@ -38,10 +38,10 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    connections: usize,
     router: Router,
     mut stop: watch::Receiver<Stop>,
 ) {
-    let connections = room();
     let room = Arc::new(Semaphore::new(connections));
     let addresses = Addresses::new((connections / CONNECTIONS_OF_ONE_PART).max(1));
     let graceful = GracefulShutdown::new();
@@ -89,7 +89,7 @@ pub(super) async fn serve(
 
 /// For how many connections there is room. Each is an open file, and so is each tenant: where connections could take all of them, a
 /// deploy would fail for somebody who does nothing but connect. The system gives a process few unless it asks for more, so it does.
-fn room() -> usize {
+pub(super) fn room() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let files = match setrlimit(Resource::Nofile, wanted) {

@@ -19,10 +19,10 @@ use super::access::Keys;
 use super::accounts::Accounts;
 use super::app::{App, Fleet};
 use super::hook::Secrets;
-use super::keeper::keep;
+use super::keeper::{keep, met_defect};
 use super::live::Pulses;
 use super::router::router;
-use super::server::serve;
+use super::server::{self, serve};
 use super::source::{SourceError, Sources};
 use super::webhook::check_secret;
 use super::{metrics, report};
@@ -194,6 +194,7 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
     let (tell, stop) = watch::channel(Stop::Run);
     let log: Arc<dyn Log> = log;
     let started_at = log.clock().now();
+    let connections = server::room();
     let app = App {
         log,
         desk,
@@ -204,7 +205,8 @@ pub async fn start(project: Project, listen: Option<SocketAddr>, kinds: &Kinds) 
         worker: this_worker(),
         stop,
         keys,
-        pulses: Pulses::default(),
+        connections,
+        pulses: Pulses::new(connections),
         secrets: Secrets::default(),
         deliveries: Semaphore::new(DELIVERIES_AT_ONCE_MAX),
         pushes: Semaphore::new(PUSHES_MAX),
@@ -314,15 +316,15 @@ impl Server {
             let (app, fleet) = (Arc::clone(&app), Arc::clone(fleet));
             keepers.spawn(async move {
                 let what = format!("what keeps fleet {} going", fleet.name());
-                for_ever(&app, &what, || keep(Arc::clone(&app), Arc::clone(&fleet))).await;
+                for_ever(&app, &what, || met_defect(&app, &fleet), || keep(Arc::clone(&app), Arc::clone(&fleet))).await;
             });
         }
         let tells = Arc::clone(&app);
         let telling = tokio::spawn(async move {
-            for_ever(&tells, "the telling of others", || report::tell(Arc::clone(&tells), client.clone())).await;
+            for_ever(&tells, "the telling of others", || {}, || report::tell(Arc::clone(&tells), client.clone())).await;
         });
         let heart = tokio::spawn(heartbeat(Arc::clone(&app)));
-        let answering = serve(listener, tls, router(&app), app.stop.clone());
+        let answering = serve(listener, tls, app.connections, router(&app), app.stop.clone());
         let limit = drain_limit(app.stop.clone(), tell);
         let limit = tokio::spawn(limit);
         tokio::join!(answering, async { while keepers.join_next().await.is_some() {} });
@@ -351,8 +353,8 @@ async fn drain_limit(mut stop: watch::Receiver<Stop>, tell: watch::Sender<Stop>)
 }
 
 /// Does something until the server ends, also after a defect of ours has ended the task that does it. One that is met again and again is
-/// met more and more seldom.
-async fn for_ever<F>(app: &App, what: &str, begin: impl Fn() -> F)
+/// met more and more seldom. `told` of each.
+async fn for_ever<F>(app: &App, what: &str, told: impl Fn(), begin: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -365,6 +367,7 @@ where
             pause = KEEPER_LOOK;
         }
         tracing::error!(%error, ?pause, "a defect has ended {what}; it begins anew");
+        told();
         let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop != Stop::Run)).await;
         pause = (pause * 2).min(KEEPER_PAUSE_MAX);
     }

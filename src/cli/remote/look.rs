@@ -234,7 +234,11 @@ pub(super) async fn status(
         return Ok(Exit::Done);
     };
     if !tenants {
-        remote.output.answer(&account, || format!("{}{trouble}", account_text(&account)));
+        let mut answer = json!(account);
+        if let Some(trouble) = &deploy.trouble {
+            answer["trouble"] = json!(trouble);
+        }
+        remote.output.answer(&answer, || format!("{}{trouble}", account_text(&account)));
         return Ok(Exit::Done);
     }
     let (mut rows, mut after) = (Vec::new(), None::<Value>);
@@ -247,12 +251,13 @@ pub(super) async fn status(
             None => break,
         }
     }
-    remote.output.answer(&json!({ "account": account, "tenants": rows }), || {
+    let answer = json!({ "account": account, "tenants": rows, "trouble": deploy.trouble });
+    remote.output.answer(&answer, || {
         let cells = rows.iter().map(|row| {
             let step = row.summary.step.as_ref().map(ToString::to_string).unwrap_or_default();
             [row.tenant.clone(), row.summary.status.to_string(), step, row.summary.message.clone().unwrap_or_default()]
         });
-        format!("{}{}", account_text(&account), table(&cells.collect::<Vec<_>>()))
+        format!("{}{trouble}{}", account_text(&account), table(&cells.collect::<Vec<_>>()))
     });
     Ok(Exit::Done)
 }

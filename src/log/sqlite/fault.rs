@@ -103,8 +103,8 @@ impl Site {
         }
     }
 
-    /// Whether what could not be written is for want of room: SQLite does not say, so the system is asked. Waits for the disk, which has
-    /// just failed, and nothing else has to be quick now.
+    /// Whether what could not be written is for want of room: SQLite does not say, so the system is asked. It answers when room is given
+    /// out, not when the disk has it, so nobody waits for the disk here.
     fn has_no_room(&self) -> bool {
         let Some(path) = self.url.strip_prefix("sqlite://").map(Path::new) else { return false };
         is_at_its_limit(path)
@@ -124,13 +124,12 @@ fn is_at_its_limit(path: &Path) -> bool {
     sizes.iter().any(|size| size + NEAR_LIMIT_BYTES > limit)
 }
 
-/// Writes a few bytes into a file that has no name any more when they come, so that none is left whatever happens.
+/// Writes something into a file that has no name any more by then, so that none is left, but where the process dies between two lines.
 fn try_to_write(folder: &Path) -> io::Result<()> {
     let path = folder.join(format!(".windlass-room-{}", Uuid::now_v7().simple()));
     let mut file = File::create_new(&path)?;
     std::fs::remove_file(&path)?;
-    file.write_all(&vec![0; PROBE_BYTES])?;
-    file.sync_data()
+    file.write_all(&vec![0; PROBE_BYTES])
 }
 
 fn is_full(error: &io::Error) -> bool {

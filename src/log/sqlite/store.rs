@@ -91,7 +91,12 @@ impl SqliteLog {
 
     /// Hands a command to the writer and waits for its answer.
     pub(super) async fn ask<T, E: From<LogError>>(&self, command: impl FnOnce(Reply<T, E>) -> Command) -> Result<T, E> {
-        let stopped = || E::from(self.site.unavailable("its writer has stopped"));
+        let stopped = || {
+            E::from(
+                self.site
+                    .unavailable("its writer has stopped, or met a defect: what was asked of it may be written or not"),
+            )
+        };
         let (reply, answer) = oneshot::channel();
         self.writer.send(command(reply)).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::{Revision, SourceKind};
 use crate::base::{Code, Coded, Digest};
 use crate::release::ReleaseError;
@@ -169,8 +171,9 @@ fn said_text(said: &str) -> String {
 }
 
 /// What git says, in the language that it is told to speak, when it is the way to the server that fails and not what is asked of it: the
-/// words of git's own transport, of curl, of ssh, and statuses of a server that is overworked.
-const ON_THE_WAY: [&str; 16] = [
+/// words of git's own transport, of curl, of ssh, and statuses of a server that is overworked; and when there
+/// is no room here for what it sends.
+const ON_THE_WAY: [&str; 23] = [
     "Could not resolve host",
     "Could not resolve proxy",
     "Temporary failure in name resolution",
@@ -185,9 +188,19 @@ const ON_THE_WAY: [&str; 16] = [
     "No route to host",
     "Recv failure",
     "unexpected disconnect",
+    "hung up unexpectedly",
+    "Empty reply from server",
+    "SSL_ERROR_SYSCALL",
+    "gnutls_handshake() failed",
+    "early EOF",
     "The requested URL returned error: 5",
     "The requested URL returned error: 429",
+    "No space left on device",
+    "Disk quota exceeded",
 ];
+
+/// What ssh says before the words of a connection that breaks, when it is not let in.
+const NOT_LET_IN: &str = "Permission denied";
 
 impl SourceError {
     /// Whether it may pass by itself: the way to the repository fails, or there is no room for what it sends. What is asked for may be
@@ -196,13 +209,21 @@ impl SourceError {
     pub fn passes(&self) -> bool {
         match self {
             Self::GitTimeout { .. } => true,
-            Self::GitFailed { said, .. } => ON_THE_WAY.iter().any(|words| said.contains(words)),
-            Self::Scratch { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            Self::GitFailed { said, .. } => {
+                !said.contains(NOT_LET_IN) && ON_THE_WAY.iter().any(|words| said.contains(words))
             }
+            Self::Scratch { source, .. } => is_want(source),
             _ => false,
         }
     }
+}
+
+/// Whether the system has too little of something at the moment: room, memory, processes, open files.
+fn is_want(error: &io::Error) -> bool {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, StorageFull, WouldBlock};
+    let files = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    matches!(error.kind(), StorageFull | QuotaExceeded | OutOfMemory | WouldBlock)
+        || error.raw_os_error().is_some_and(|number| files.contains(&number))
 }
 
 impl Coded for SourceError {
@@ -260,6 +281,10 @@ mod tests {
             "fatal: unable to access 'https://git.example.org/shop/': Could not resolve host: git.example.org",
             "fatal: unable to access 'http://127.0.0.1:1/shop/': Failed to connect to 127.0.0.1 port 1 after 0 ms: Couldn't connect to server",
             "fatal: unable to access 'https://git.example.org/shop/': The requested URL returned error: 503",
+            "fatal: unable to access 'http://127.0.0.1:1/shop/': Empty reply from server",
+            "error: RPC failed; curl 56 Recv failure: Connection reset by peer · fatal: early EOF",
+            "fatal: the remote end hung up unexpectedly",
+            "fatal: write error: No space left on device · fatal: index-pack failed",
             "ssh: connect to host git.example.org port 22: Connection refused · fatal: Could not read from remote repository.",
         ] {
             assert!(failed(said).passes(), "{said}");
@@ -268,14 +293,15 @@ mod tests {
             "fatal: Authentication failed for 'https://git.example.org/shop/'",
             "remote: Repository not found. · fatal: repository 'https://git.example.org/shop/' not found",
             "git@git.example.org: Permission denied (publickey). · fatal: Could not read from remote repository.",
+            "git@git.example.org: Permission denied (publickey). · fatal: The remote end hung up unexpectedly",
             "fatal: unable to access 'https://git.example.org/shop/': The requested URL returned error: 403",
         ] {
             assert!(!failed(said).passes(), "{said}");
         }
-        let full = io::ErrorKind::StorageFull.into();
-        assert!(SourceError::Scratch { url: String::new(), path: PathBuf::new(), source: full }.passes());
-        let denied = io::ErrorKind::PermissionDenied.into();
-        assert!(!SourceError::Scratch { url: String::new(), path: PathBuf::new(), source: denied }.passes());
+        let scratch = |source| SourceError::Scratch { url: String::new(), path: PathBuf::new(), source };
+        assert!(scratch(io::ErrorKind::StorageFull.into()).passes());
+        assert!(scratch(io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())).passes());
+        assert!(!scratch(io::ErrorKind::PermissionDenied.into()).passes());
     }
 
     #[test]

@@ -289,24 +289,27 @@ async fn how_far_somebody_was_told_never_goes_back() {
 }
 
 #[tokio::test]
-async fn who_was_to_be_told_later_is_told_when_the_clock_is_set_back_beyond_that() {
+async fn who_was_to_be_told_later_than_anybody_waits_is_told_now() {
     let (bench, desk) = desk().await;
     let new = NewRequest { reports: vec!["hub".into()], ..named("f", "v1") };
     desk.take_in(new).await.unwrap();
     let report = desk.due_reports(10).await.unwrap().remove(0);
-    let later = Report { next_at: START.plus(Duration::from_hours(1)), ..report };
-    desk.note_report(later.clone()).await.unwrap();
-    assert!(desk.due_reports(10).await.unwrap().is_empty());
-    // It has not failed yet when it began to fail.
-    desk.note_report(Report { failing_since: Some(START), ..later.clone() }).await.unwrap();
-    assert!(desk.due_reports(10).await.unwrap().is_empty());
-    bench.clock.set_back(Duration::from_secs(1));
-    assert_eq!(desk.due_reports(10).await.unwrap().len(), 1);
-    desk.note_report(Report { failing_since: None, ..later }).await.unwrap();
-    assert!(desk.due_reports(10).await.unwrap().is_empty(), "that may have been meant");
-    // Nobody waits for two days.
-    bench.clock.set_back(Duration::from_hours(48));
-    assert_eq!(desk.due_reports(10).await.unwrap().len(), 1);
+    let due = async || desk.due_reports(10).await.unwrap().len();
+    // In somebody's hand.
+    assert!(desk.claim_report(&report, START.plus(Duration::from_secs(12))).await.unwrap());
+    assert_eq!(due().await, 0);
+    bench.clock.set_back(Duration::from_secs(10));
+    assert_eq!(due().await, 0, "it may still be");
+    bench.clock.set_back(Duration::from_hours(1));
+    assert_eq!(due().await, 1, "nobody holds it for an hour");
+    bench.clock.advance(Duration::from_secs(3_610));
+    // It has failed, and waits for as long as it was asked to.
+    let until = START.plus(Duration::from_hours(20));
+    desk.note_report(Report { next_at: until, attempts: 9, failing_since: Some(START), ..report }).await.unwrap();
+    bench.clock.set_back(Duration::from_hours(3));
+    assert_eq!(due().await, 0);
+    bench.clock.set_back(Duration::from_hours(2));
+    assert_eq!(due().await, 1, "nobody waits for more than a day");
 }
 
 fn token(id: &str, parent: Option<&str>, expires_at: Option<Timestamp>) -> NewToken {

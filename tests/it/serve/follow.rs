@@ -25,7 +25,9 @@ async fn connection(server: &Server, id: &str, last: Option<u64>, events_max: u6
         request = request.header("last-event-id", last);
     }
     let mut answer = request.send().await.unwrap();
-    if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+    // As many follow as may; or two hundred who come at once keep the log's readers busy on a small machine. Both say when to come again.
+    if matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        assert!(answer.headers().contains_key("retry-after"), "{:?}", answer.headers());
         return None;
     }
     assert_eq!(answer.status(), StatusCode::OK);

@@ -100,11 +100,10 @@ impl House {
         self.start(address, &[])
     }
 
-    /// Starts a server for which the signal that would end it is ignored when its files may not grow any more: its writes are refused
-    /// instead, as on a disk that is full. See [`Server::files_may_grow`].
-    pub fn serve_with_files_that_can_be_limited(&self) -> Server {
+    /// Starts the server behind a limit that the shell sets: `ulimit -n 64`.
+    pub fn serve_under(&self, limit: &str) -> Server {
         let mut command = self.project.command_of("sh");
-        command.args(["-c", "trap '' XFSZ; exec windlass \"$@\"", "sh"]);
+        command.args(["-c", &format!("{limit}; exec windlass \"$@\""), "sh"]);
         self.run(command, "127.0.0.1:0", &[])
     }
 

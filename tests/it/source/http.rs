@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use windlass::base::Code;
@@ -14,14 +16,17 @@ use super::{labels, refused, revision};
 /// `bot:p@ss`, as a browser says it.
 const LOGIN: &str = "Basic Ym90OnBAc3M=";
 
-/// Serves the repository below `/git/` to whoever has the login, and below `/open/` to everybody; everything below `/moved/` leads there. At
-/// this port, or where there is room. Ends with the test.
-pub fn serve(root: PathBuf, port: u16) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+/// Serves the repository below `/git/` to whoever has the login, and below `/open/` to everybody; everything below `/moved/` leads there. As long as it is not
+/// open, whoever connects is let go without a word. Ends with the test.
+pub fn serve(root: PathBuf, open: Arc<AtomicBool>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (stream, root) = (stream.unwrap(), root.clone());
+            if !open.load(Ordering::SeqCst) {
+                continue;
+            }
             // Who goes away in the middle is no matter.
             std::thread::spawn(move || answer(stream, &root));
         }
@@ -75,7 +80,7 @@ fn answer(mut stream: TcpStream, root: &Path) -> std::io::Result<()> {
 async fn a_repository_behind_http_is_read_with_the_login_of_its_url() {
     let repository = Repository::new();
     let commit = repository.commit(&[("db/migrations/0001_orders.sql", "CREATE TABLE orders (id INTEGER)")]);
-    let address = serve(repository.path().parent().unwrap().to_owned(), 0);
+    let address = serve(repository.path().parent().unwrap().to_owned(), Arc::new(AtomicBool::new(true)));
     let sources = |login: &str, top: &str| {
         repository.sources(&format!("http://{login}{address}/{top}/shop.git"), Duration::from_mins(1))
     };
@@ -93,7 +98,7 @@ async fn a_repository_behind_http_is_read_with_the_login_of_its_url() {
 async fn an_answer_that_leads_elsewhere_is_not_followed() {
     let repository = Repository::new();
     repository.commit(&[("db/migrations/0001_orders.sql", "")]);
-    let address = serve(repository.path().parent().unwrap().to_owned(), 0);
+    let address = serve(repository.path().parent().unwrap().to_owned(), Arc::new(AtomicBool::new(true)));
     let moved = repository.sources(&format!("http://bot:p%40ss@{address}/moved/shop.git"), Duration::from_mins(1));
     let error = refused(moved.find(&revision("main")).await, Code::GitUnreadable);
     assert!(error.contains("redirect") || error.contains("301"), "{error}");

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{Done, damaged};
-use crate::base::limits::REPORT_RETRY_AFTER_MAX;
+use crate::base::limits::{REPORT_CLAIM_AHEAD_MAX, REPORT_RETRY_AFTER_MAX};
 use crate::base::{DeployId, Timestamp};
 use crate::log::sqlite::fault::Fault;
 use crate::log::sqlite::lease;
@@ -51,15 +51,19 @@ pub(super) async fn open(
 }
 
 pub(super) async fn due(connection: &mut SqliteConnection, now: Timestamp, limit: usize) -> Result<Vec<Report>, Fault> {
+    // Two ranges of one index. The second is what was written before the clock was set back: without a failure nobody waits longer than a
+    // claim, and with one no longer than the longest pause.
     let found = sqlx::query(concat!(
         "SELECT ",
         columns!(),
-        " FROM reports WHERE state = 'open' AND (next_at <= ?1 OR next_at > ?3 OR failing_since > ?1) \
+        " FROM reports WHERE state = 'open' AND next_at <= ?1 UNION ALL SELECT ",
+        columns!(),
+        " FROM reports WHERE state = 'open' AND next_at > ?3 AND (failing_since IS NULL OR next_at > ?4) \
           ORDER BY next_at, deploy, target LIMIT ?2"
     ))
     .bind(now.0)
     .bind(int(limit))
-    // Nobody waits longer than that: it was written before the clock was set back.
+    .bind(now.plus(REPORT_CLAIM_AHEAD_MAX).0)
     .bind(now.plus(REPORT_RETRY_AFTER_MAX).0)
     .fetch_all(connection)
     .await?;
