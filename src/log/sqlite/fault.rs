@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
@@ -59,11 +60,49 @@ impl From<LogError> for Fault {
 pub(super) struct Site {
     /// `sqlite://` and the path.
     pub(super) url: String,
+    /// Which file lay there when it was opened; none before that.
+    file: Option<FileId>,
+}
+
+/// A file, whatever it is called: its device, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        Ok(Self(file.dev(), file.ino()))
+    }
 }
 
 impl Site {
     pub(super) fn of(path: &Path) -> Self {
-        Self { url: format!("sqlite://{}", path.display()) }
+        Self { url: format!("sqlite://{}", path.display()), file: None }
+    }
+
+    /// The same, when the file has been opened: it has to stay where it is from now on.
+    pub(super) fn opened(self, path: &Path) -> Result<Self, LogError> {
+        let file = FileId::of(path).map_err(|error| self.unavailable(error.to_string()))?;
+        Ok(Self { file: Some(file), ..self })
+    }
+
+    /// Refuses to go on where the file that was opened is not at its place any more. SQLite would not notice: it goes on with the open file,
+    /// says that it has committed, and nobody who opens the log by its name ever finds what was written.
+    pub(super) fn check_place(&self) -> Result<(), LogError> {
+        let (Some(opened), Some(path)) = (self.file, self.url.strip_prefix("sqlite://").map(Path::new)) else {
+            return Ok(());
+        };
+        match FileId::of(path) {
+            Ok(there) if there == opened => Ok(()),
+            Ok(_) => Err(self.unavailable(
+                "another file lies in its place since it was opened. This process does not mix the two: end it, and start it again with \
+                 the file that is meant",
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(self.unavailable("it was moved away or removed while it was open. Put it back, with its -wal, and it is used again"))
+            }
+            Err(error) => Err(self.unavailable(error.to_string())),
+        }
     }
 
     pub(super) fn unavailable(&self, reason: impl Into<String>) -> LogError {

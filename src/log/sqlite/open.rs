@@ -102,7 +102,7 @@ pub(super) async fn open(
         .acquire_timeout(LOG_BUSY_TIMEOUT)
         .test_before_acquire(false)
         .connect_lazy_with(options.read_only(true));
-    Ok(Opened { site, id, writer, readers })
+    Ok(Opened { site: site.opened(&path)?, id, writer, readers })
 }
 
 /// Looks at the file without SQLite, which may write beside a file that it merely opens: whatever is not ours stays untouched.

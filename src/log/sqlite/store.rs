@@ -106,6 +106,7 @@ impl SqliteLog {
 /// One read transaction around a question.
 macro_rules! question {
     ($log:expr, |$connection:ident| $question:expr) => {{
+        $log.site.check_place()?;
         let failed = |error: sqlx::Error| $log.site.sql(&error);
         let mut transaction = $log.readers.begin().await.map_err(failed)?;
         let $connection = &mut *transaction;

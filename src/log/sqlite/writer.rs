@@ -240,6 +240,7 @@ impl Writer {
     }
 
     async fn commit(&mut self, group: &mut VecDeque<Command>, answers: &mut Answers) -> Result<(), LogError> {
+        self.site.check_place()?;
         self.sql("BEGIN IMMEDIATE").await?;
         let mut writes_events = false;
         while !group.is_empty() {
@@ -253,6 +254,8 @@ impl Writer {
         if writes_events {
             crash::point(Point::AfterLogCommit);
         }
+        // An answer means that whoever opens the log finds it.
+        self.site.check_place()?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -92,8 +92,14 @@ pub async fn guard(State(app): State<Arc<App>>, matched: MatchedPath, request: R
         return Problem::new(Code::TooManyRequests, "too many requests from this address").into_response();
     }
     let local = local_name(&request);
-    let principal = match identify(&app, request.headers(), local, client).await {
+    let headers = request.headers();
+    // Whether the process is alive must not hang on the log: where anybody is let in, only who shows something, or would be shown a page, is
+    // looked at, and who cannot be is nobody.
+    let is_nobody = need == Need::Nothing && bearer(headers).or(cookie(headers)).is_none() && !is_page(&request);
+    let principal = if is_nobody { Ok(None) } else { identify(&app, headers, local, client).await };
+    let principal = match principal {
         Ok(principal) => principal,
+        Err(_) if !matches!(need, Need::Role(_)) => None,
         Err(error) => return Problem::of(&error).into_response(),
     };
     if let Need::Role(role) = need {

@@ -77,6 +77,57 @@ async fn on_a_full_disk_deliveries_are_turned_away_and_with_room_again_everythin
     }
 }
 
+/// Moves the log, with what lies beside it.
+fn move_log(house: &House, from: &str, to: &str) {
+    for beside in ["", "-wal", "-shm"] {
+        std::fs::rename(house.project.at(&format!("{from}{beside}")), house.project.at(&format!("{to}{beside}")))
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn while_the_log_is_gone_nothing_is_accepted_and_when_it_is_back_everything_goes_on() {
+    let house = House::of(3, "");
+    let server = house.serve();
+    let held = hold(&house).await;
+    let (_, taken) = server.deliver("a", "v1").await;
+    server.until(&id(&taken), "under_way").await;
+    move_log(&house, "windlass.db", "away.db");
+    for _ in 0..2 {
+        // What is written to an open file without a name is found by nobody: it must not be called accepted.
+        let sent = server.delivery("b", &deployment("b", "v2")).send().await.unwrap();
+        let (status, wait) = (sent.status(), sent.headers().get("retry-after").cloned());
+        let problem: Value = sent.json().await.unwrap();
+        assert_eq!((status, problem["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("WL0501")), "{problem}");
+        assert!(wait.is_some() && problem["detail"].as_str().unwrap().contains("moved away"), "{problem}");
+    }
+    assert_eq!(server.get("/healthz").await.0, StatusCode::OK);
+    assert_eq!(server.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    // Neither can it be told who may look; what is no request for anything is answered.
+    assert_eq!(server.get("/v1/server").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    move_log(&house, "away.db", "windlass.db");
+    let (status, ready) = server.get("/readyz").await;
+    assert_eq!(status, StatusCode::OK, "{ready}");
+    let_go(held).await;
+    let (status, second) = server.deliver("b", "v2").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{second}");
+    server.until(&id(&taken), "completed").await;
+    server.until(&id(&second), "completed").await;
+    assert_eq!(server.get("/v1/deploys").await.1["items"].as_array().unwrap().len(), 2);
+    // Another file in its place is another log: it is not written to, and the next process takes what lies there.
+    let before = std::fs::read(house.project.at("windlass.db")).unwrap();
+    std::fs::copy(house.project.at("windlass.db"), house.project.at("copy.db")).unwrap();
+    std::fs::rename(house.project.at("copy.db"), house.project.at("windlass.db")).unwrap();
+    let (status, problem) = server.deliver("c", "v2").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("WL0501")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("another file"), "{problem}");
+    assert_eq!(std::fs::read(house.project.at("windlass.db")).unwrap(), before);
+    drop(server);
+    for tenant in ["t0000", "t0001", "t0002"] {
+        assert_eq!(columns(&house, tenant).await, 3, "{tenant}");
+    }
+}
+
 #[cfg(feature = "crash-points")]
 #[tokio::test]
 async fn a_clock_that_is_set_forth_and_back_costs_nobody_a_wait_and_no_tenant_anything() {
