@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::Selection;
 use super::context::{Context, Creates, actor, claimable};
 use super::doctor::will_not_outlive;
-use super::output::{Exit, Failure, prepared};
+use super::output::{Exit, Failure, Output, prepared};
 use super::progress::{Follower, account_text};
 use crate::audit::{Account, account};
 use crate::base::crash::{Point, point};
@@ -95,7 +95,7 @@ pub(super) async fn deploy(context: &Context, args: &DeployArgs) -> Result<Exit,
         };
         let made = match engine::prepare(&*log, &*context.gateway(), request).await {
             Ok(found) if found.changing() == 0 && found.tenants.iter().all(|of| of.survey.is_none()) => {
-                return Ok(nothing_to_do(context, &found));
+                return Ok(nothing_to_do(context.output, found.tenants.len() as u64, Some(&found.release.name)));
             }
             Ok(found) => create(&*log, found, Trigger::Command).await,
             Err(error) => Err(error),
@@ -157,16 +157,13 @@ async fn await_free_fleet(context: &Context, log: &dyn Log, patience: &Patience)
 }
 
 /// Nothing pending anywhere, and the log knew it without asking: not even a deploy is made of it.
-fn nothing_to_do(context: &Context, found: &Prepared) -> Exit {
-    let answer = serde_json::json!({
-        "deploy": null, "release": found.release.name, "tenants": found.tenants.len(), "changing": 0,
-    });
-    context.output.answer(&answer, || {
-        format!(
-            "nothing to do: all {} tenants are on release {} (known from the log; no tenant was connected to)",
-            found.tenants.len(),
-            found.release.name
-        )
+pub(super) fn nothing_to_do(output: Output, tenants: u64, release: Option<&str>) -> Exit {
+    let answer = serde_json::json!({ "deploy": null, "release": release, "tenants": tenants, "changing": 0 });
+    output.answer(&answer, || match release {
+        Some(release) => format!(
+            "nothing to do: all {tenants} tenants are on release {release} (known from the log; no tenant was connected to)"
+        ),
+        None => "nothing to do: there is nothing to take back".to_owned(),
     });
     Exit::Done
 }
@@ -207,16 +204,19 @@ pub(super) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<E
     drive(context, &log, deploy, Tells::All).await
 }
 
+/// Whoever resumes after a crash cannot know that it came after the end: what they ask for has happened, and it went so.
+pub(super) fn nothing_to_resume(output: Output, outcome: DeployOutcome, account: &Account) -> Exit {
+    output.answer(account, || {
+        format!("nothing to resume: no deploy is under way. The newest:\n{}", account_text(account))
+    });
+    ended(outcome, account)
+}
+
 pub(super) async fn resume(context: &Context, named: Option<&str>) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let row = context.which(&*log, named).await?;
     if let (None, Some(outcome), Some(_)) = (named, row.summary.outcome, &row.summary.seal) {
-        // Whoever resumes after a crash cannot know that it came after the end: what they ask for has happened, and it went so.
-        let account = account(&*log, row.id).await?;
-        context.output.answer(&account, || {
-            format!("nothing to resume: no deploy is under way. The newest:\n{}", account_text(&account))
-        });
-        return Ok(ended(outcome, &account));
+        return Ok(nothing_to_resume(context.output, outcome, &account(&*log, row.id).await?));
     }
     context.refuse_unresolved(&*log, row.id, &claimable(row.summary.direction)).await?;
     if let Err(error) = engine::resumed(&*log, row.id, &actor(), &this_worker()).await {

@@ -55,12 +55,15 @@ async fn ready(context: &Context, log: &dyn Log, named: Option<&str>) -> Result<
     Ok(row)
 }
 
+/// Said where a pause changes nothing.
+pub(super) const PAUSED_ALREADY: &str = "it was paused already, and that is the word that stands";
+
 /// Pauses a deploy that somebody drives, or nobody. It drives nothing itself, so it needs neither the fleet nor its secrets.
 pub(super) async fn pause(context: &Context, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
     let log = context.log(Creates::No).await?;
     let deploy = context.which(&*log, named).await?.id;
     if !engine::pause(&*log, deploy, &word(reason)).await? {
-        context.output.line("it was paused already, and that is the word that stands");
+        context.output.line(PAUSED_ALREADY);
     }
     let account = account(&*log, deploy).await?;
     context.output.answer(&account, || account_text(&account));

@@ -13,7 +13,7 @@ use crate::saga::event::{Direction, Trigger};
 use crate::serve::Standing;
 
 /// Deploys listed.
-const DEPLOYS_LISTED: usize = 50;
+pub(super) const DEPLOYS_LISTED: usize = 50;
 
 pub(super) enum What {
     One { deploy: Option<String>, tenants: bool },
@@ -50,16 +50,16 @@ pub(super) async fn status(context: &Context, asked: What) -> Result<Exit, Failu
 
 /// How a deploy stands, and who has been told.
 #[derive(Serialize)]
-struct Stands<'a> {
+pub(super) struct Stands<'a> {
     #[serde(flatten)]
-    account: &'a Account,
+    pub(super) account: &'a Account,
     /// Those whom a server tells of it.
     #[serde(skip_serializing_if = "<[Standing]>::is_empty")]
-    reports: &'a [Standing],
+    pub(super) reports: &'a [Standing],
 }
 
 /// Who has not been told, a line each.
-fn told_text(told: &[Standing]) -> String {
+pub(super) fn told_text(told: &[Standing]) -> String {
     told.iter().filter_map(Standing::worry).flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
@@ -73,24 +73,25 @@ async fn deploys(context: &Context) -> Result<Exit, Failure> {
         if accounts.is_empty() {
             return format!("fleet {} has had no deploy yet", context.config.name);
         }
-        let rows = accounts.iter().map(|account| {
-            let state = match (account.outcome, account.direction) {
-                (Some(outcome), _) => {
-                    let json = serde_json::to_value(outcome).unwrap_or_default();
-                    json.as_str().unwrap_or_default().replace('_', " ")
-                }
-                (None, _) if account.paused.is_some() => "paused".to_owned(),
-                (None, Direction::Unwind) => "unwinding".to_owned(),
-                (None, _) => "under way".to_owned(),
-            };
-            let created = account.created_at.to_string();
-            let what = match &account.trigger {
-                Trigger::Rollback { .. } => format!("rollback of {}", account.release),
-                _ => account.release.clone(),
-            };
-            [account.deploy.to_string(), created, what, count(account.tenants, "tenant"), state]
-        });
-        table(&rows.collect::<Vec<_>>())
+        table(&accounts.iter().map(account_row).collect::<Vec<_>>())
     });
     Ok(Exit::Done)
+}
+
+/// A deploy in a line: its id, when it was made, of what, over how many tenants, and how it stands.
+pub(super) fn account_row(account: &Account) -> [String; 5] {
+    let state = match (account.outcome, account.direction) {
+        (Some(outcome), _) => {
+            let json = serde_json::to_value(outcome).unwrap_or_default();
+            json.as_str().unwrap_or_default().replace('_', " ")
+        }
+        (None, _) if account.paused.is_some() => "paused".to_owned(),
+        (None, Direction::Unwind) => "unwinding".to_owned(),
+        (None, _) => "under way".to_owned(),
+    };
+    let what = match &account.trigger {
+        Trigger::Rollback { .. } => format!("rollback of {}", account.release),
+        _ => account.release.clone(),
+    };
+    [account.deploy.to_string(), account.created_at.to_string(), what, count(account.tenants, "tenant"), state]
 }

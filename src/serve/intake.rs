@@ -147,14 +147,17 @@ async fn try_create(app: &App, fleet: &Fleet, request: &Request) -> Result<Optio
                 let request = fleet.project.request_of(release, selection, &[]).await?;
                 let prepared = engine::prepare(&*app.log, &*fleet.gateway, request).await?;
                 if prepared.changing() == 0 && prepared.tenants.iter().all(|of| of.survey.is_none()) {
-                    return Ok(Some(Settled::NothingToDo { tenants: prepared.tenants.len() as u64 }));
+                    return Ok(Some(Settled::NothingToDo {
+                        tenants: prepared.tenants.len() as u64,
+                        release: Some(prepared.release.name.clone()),
+                    }));
                 }
                 prepared
             }
             What::Rollback { of, workflow } => {
                 let prepared = rollback(app, fleet, *of, workflow.clone()).await?;
                 if prepared.changing() == 0 {
-                    return Ok(Some(Settled::NothingToDo { tenants: 0 }));
+                    return Ok(Some(Settled::NothingToDo { tenants: 0, release: None }));
                 }
                 prepared
             }

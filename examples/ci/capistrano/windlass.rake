@@ -8,8 +8,8 @@
 #   [serve.release]
 #   folder = "/srv/shop/releases/{revision}/db/migrations"
 #
-# The `windlass` program is needed where `cap` runs, with the environment variable WINDLASS_TOKEN, a token of the role deployer. In
-# config/deploy.rb:
+# The `windlass` program is needed where `cap` runs, with the environment variable WINDLASS_TOKEN, a token of the role operator:
+# a deployer may not take a deploy back, as reverting does. In config/deploy.rb:
 #
 #   set :windlass_server, 'https://windlass.example.org'
 
@@ -31,7 +31,8 @@ namespace :windlass do
     IO.popen(command, err: %i[child out]) do |lines|
       lines.each do |line|
         puts "      #{line}"
-        deploy ||= line[/\Adeploy (\h{8}-\h{4}-\h{4}-\h{4}-\h{12})\b/, 1]
+        # The line with which it begins: what was taken in may yet turn out to be nothing to do.
+        deploy ||= line[/\Adeploy (\h{8}-\h{4}-\h{4}-\h{4}-\h{12}): /, 1]
       end
     end
     code = $?.exitstatus

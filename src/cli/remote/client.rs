@@ -15,6 +15,7 @@ use crate::base::{Code, DeployId, TenantId, Timestamp};
 use crate::cli::output::{Failure, Output};
 use crate::engine::Refusal;
 use crate::fleet::Secret;
+use crate::serve::Standing;
 
 /// Deploys that are looked through for a part of an id.
 const DEPLOYS_SEARCHED: usize = 1_000;
@@ -55,6 +56,8 @@ pub(super) struct Deploy {
     #[serde(default)]
     pub(super) request: Option<Request>,
     #[serde(default)]
+    pub(super) reports: Vec<Standing>,
+    #[serde(default)]
     pub(super) trouble: Option<Trouble>,
 }
 
@@ -88,6 +91,7 @@ pub(super) struct Request {
 pub(super) struct Brief {
     pub(super) id: DeployId,
     pub(super) standing: String,
+    pub(super) created_at: Timestamp,
 }
 
 #[derive(Deserialize)]

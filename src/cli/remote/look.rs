@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{Brief, Deploy, Remote, is_open};
+use super::client::{Deploy, Remote, is_open};
 use crate::audit::{Account, Line};
 use crate::base::{Code, DeployId};
-use crate::cli::deploy::ended;
+use crate::cli::deploy::{ended, nothing_to_do};
 use crate::cli::output::{Exit, Failure, table};
 use crate::cli::progress::{Follower, Watched, account_text};
+use crate::cli::status::{DEPLOYS_LISTED, Stands, account_row, told_text};
 use crate::log::Settled;
 use crate::saga::summary::{TenantStatus, TenantSummary, stands_still};
 
@@ -150,12 +151,8 @@ async fn until_begun(remote: &Arc<Remote>, id: DeployId) -> Result<Begun, Failur
                     remote.output.line(format!("the same was asked for before, as deploy {deploy}"));
                     Box::pin(follow(remote, deploy, Tells::All)).await.map(Begun::Other)
                 }
-                Settled::NothingToDo { tenants } => {
-                    let answer = json!({ "deploy": null, "tenants": tenants, "changing": 0 });
-                    remote.output.answer(&answer, || {
-                        format!("nothing to do: all {tenants} tenants are on the release (known from the log; no tenant was connected to)")
-                    });
-                    Ok(Begun::Other(Exit::Done))
+                Settled::NothingToDo { tenants, release } => {
+                    Ok(Begun::Other(nothing_to_do(remote.output, tenants, release.as_deref())))
                 }
                 Settled::Refused { code, message, next, tenants } => {
                     let refusals = tenants.into_iter();
@@ -206,11 +203,7 @@ pub(super) async fn status(
     tenants: bool,
 ) -> Result<Exit, Failure> {
     if all {
-        let rows = remote.deploys(50).await?;
-        let cells = |row: &Brief| [row.id.to_string(), row.standing.replace('_', " ")];
-        let answer: Vec<Value> = rows.iter().map(|row| json!({ "deploy": row.id, "standing": row.standing })).collect();
-        remote.output.answer(&answer, || table(&rows.iter().map(cells).collect::<Vec<_>>()));
-        return Ok(Exit::Done);
+        return every(remote).await;
     }
     let id = remote.which(named).await?;
     let deploy = remote.deploy(id).await?;
@@ -233,12 +226,13 @@ pub(super) async fn status(
         });
         return Ok(Exit::Done);
     };
+    let text = || account_text(&account) + &told_text(&deploy.reports) + &trouble;
     if !tenants {
-        let mut answer = json!(account);
+        let mut answer = json!(Stands { account: &account, reports: &deploy.reports });
         if let Some(trouble) = &deploy.trouble {
             answer["trouble"] = json!(trouble);
         }
-        remote.output.answer(&answer, || format!("{}{trouble}", account_text(&account)));
+        remote.output.answer(&answer, text);
         return Ok(Exit::Done);
     }
     let (mut rows, mut after) = (Vec::new(), None::<Value>);
@@ -251,13 +245,36 @@ pub(super) async fn status(
             None => break,
         }
     }
-    let answer = json!({ "account": account, "tenants": rows, "trouble": deploy.trouble });
+    let mut answer = json!({ "account": account, "reports": deploy.reports, "tenants": rows });
+    if let Some(trouble) = &deploy.trouble {
+        answer["trouble"] = json!(trouble);
+    }
     remote.output.answer(&answer, || {
         let cells = rows.iter().map(|row| {
             let step = row.summary.step.as_ref().map(ToString::to_string).unwrap_or_default();
             [row.tenant.clone(), row.summary.status.to_string(), step, row.summary.message.clone().unwrap_or_default()]
         });
-        format!("{}{trouble}{}", account_text(&account), table(&cells.collect::<Vec<_>>()))
+        format!("{}{}", text(), table(&cells.collect::<Vec<_>>()))
     });
+    Ok(Exit::Done)
+}
+
+/// Every deploy, as on the log; and what has been asked for and is none, which the log's own command does not know of.
+async fn every(remote: &Arc<Remote>) -> Result<Exit, Failure> {
+    let (mut answers, mut rows) = (Vec::new(), Vec::new());
+    for brief in remote.deploys(DEPLOYS_LISTED).await? {
+        if let Some(account) = remote.deploy(brief.id).await?.account {
+            rows.push(account_row(&account));
+            answers.push(json!(account));
+            continue;
+        }
+        let standing = brief.standing.replace('_', " ");
+        let (id, at) = (brief.id.to_string(), brief.created_at.to_string());
+        rows.push([id, at, "asked for".to_owned(), String::new(), standing]);
+        answers.push(json!({ "deploy": brief.id, "standing": brief.standing }));
+    }
+    remote
+        .output
+        .answer(&answers, || if rows.is_empty() { "there has been no deploy yet".to_owned() } else { table(&rows) });
     Ok(Exit::Done)
 }

@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use super::client::Remote;
 use super::look::{Tells, follow};
 use crate::base::DeployId;
-use crate::cli::operate::{ResolveArgs, What};
+use crate::cli::deploy::nothing_to_resume;
+use crate::cli::operate::{PAUSED_ALREADY, ResolveArgs, What};
 use crate::cli::output::{Exit, Failure};
+use crate::cli::progress::account_text;
 
 #[derive(Deserialize)]
 struct Said {
+    #[serde(default)]
+    changed: bool,
     #[serde(default)]
     tenants: Vec<String>,
     #[serde(default)]
@@ -26,18 +30,27 @@ async fn say(remote: &Remote, named: Option<&str>, what: &str, body: &Value) -> 
 }
 
 pub(super) async fn pause(remote: &Arc<Remote>, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
-    let (id, _) = say(remote, named, "pause", &json!({ "reason": reason })).await?;
-    let standing = remote.deploy(id).await?.standing;
-    remote.output.answer(&json!({ "deploy": id, "standing": standing }), || {
-        format!(
-            "deploy {id} is {}: nothing new starts, what is running ends\nnext: windlass resume {id} --server URL",
-            standing.replace('_', " ")
-        )
-    });
+    let (id, said) = say(remote, named, "pause", &json!({ "reason": reason })).await?;
+    if !said.changed {
+        remote.output.line(PAUSED_ALREADY);
+    }
+    match remote.deploy(id).await?.account {
+        Some(account) => remote.output.answer(&account, || account_text(&account)),
+        // It has just been paused, so it is one.
+        None => remote.output.line(format!("deploy {id} is paused")),
+    }
     Ok(Exit::Done)
 }
 
 pub(super) async fn resume(remote: &Arc<Remote>, named: Option<&str>) -> Result<Exit, Failure> {
+    if named.is_none() {
+        let id = remote.which(None).await?;
+        if let Some((account, outcome)) =
+            remote.deploy(id).await?.account.and_then(|of| of.outcome.map(|how| (of, how)))
+        {
+            return Ok(nothing_to_resume(remote.output, outcome, &account));
+        }
+    }
     let (id, _) = say(remote, named, "resume", &json!({})).await?;
     follow(remote, id, Tells::New).await
 }

@@ -186,6 +186,9 @@ pub enum Settled {
     NothingToDo {
         /// How many.
         tenants: u64,
+        /// What the release is called, after its last migration; none of a rollback.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<String>,
     },
     /// It was refused, and nothing was touched.
     Refused {

@@ -252,7 +252,7 @@ pub(super) fn settled_words(settled: Option<&Settled>) -> String {
         }
         Some(Settled::Created) => "It is about to begin.".to_owned(),
         Some(Settled::Same { .. }) => "It turned out to be what another deploy does.".to_owned(),
-        Some(Settled::NothingToDo { tenants }) => {
+        Some(Settled::NothingToDo { tenants, .. }) => {
             format!("Nothing was done: all {} tenants were on the release already.", number(*tenants))
         }
         Some(Settled::Refused { .. }) => "It was refused, and nothing was touched.".to_owned(),

@@ -1,6 +1,6 @@
 //! How far somebody has been told, for people and for the API.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Target;
@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 use crate::log::{Report, ReportState};
 
 /// How far somebody has been told of a deploy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Told)]
 pub struct Standing {
     /// Who. Of an address the origin alone.

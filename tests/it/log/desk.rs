@@ -87,9 +87,11 @@ async fn what_has_failed_or_was_called_off_can_be_asked_for_again() {
         next: None,
         tenants: Vec::new(),
     };
-    for how in
-        [refused, Settled::Cancelled { actor: actor(), reason: "so".into() }, Settled::NothingToDo { tenants: 2 }]
-    {
+    for how in [
+        refused,
+        Settled::Cancelled { actor: actor(), reason: "so".into() },
+        Settled::NothingToDo { tenants: 2, release: None },
+    ] {
         let first = desk.take_in(named("f", "v1")).await.unwrap().deploy();
         assert!(desk.settle(first, how.clone()).await.unwrap());
         assert!(!desk.settle(first, Settled::Created).await.unwrap(), "settled once, for ever");
@@ -119,7 +121,7 @@ async fn who_may_not_wait_is_refused_while_the_fleet_is_busy_and_nothing_is_kept
     let waiting = desk.take_in(named("f", "v2")).await.unwrap().deploy();
     let refused = desk.take_in(impatient.clone()).await.unwrap_err();
     assert!(matches!(&refused, TakeError::Busy { deploy, .. } if *deploy == waiting), "{refused}");
-    desk.settle(waiting, Settled::NothingToDo { tenants: 1 }).await.unwrap();
+    desk.settle(waiting, Settled::NothingToDo { tenants: 1, release: None }).await.unwrap();
     assert_eq!(desk.take_in(impatient.clone()).await.unwrap(), TakenIn::New(impatient.id));
 }
 

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::fake::{Answer, Fake};
 use super::house::{House, Server};
 use crate::support::project::{Project, Ran};
 
@@ -42,13 +43,7 @@ async fn a_deploy_through_a_server_ends_like_one_on_the_log() {
     let wrong = run(&place, "deploy --revision v2 --only nobody").ends_with(1);
     assert!(wrong.stderr.contains("WL0207") || wrong.stderr.contains("WL0208"), "{}", wrong.stderr);
     run(&place, "deploy --revision v2 --only t0001").ends_with(0);
-    let status = run(&place, "status").ends_with(0);
-    assert!(status.stdout.contains("completed"), "{}", status.stdout);
-    let local = house.project.windlass("status").ends_with(0);
-    assert_eq!(status.stdout, local.stdout, "the same words here and there");
     let json: Value = serde_json::from_str(&run(&place, "--json status").ends_with(0).stdout).unwrap();
-    let here: Value = serde_json::from_str(&house.project.windlass("--json status").ends_with(0).stdout).unwrap();
-    assert_eq!(json, here);
     let id = json["deploy"].as_str().unwrap();
     run(&place, &format!("rollback {id}")).ends_with(0);
     run(&place, "watch latest").ends_with(0);
@@ -121,4 +116,54 @@ async fn a_deploy_that_is_followed_survives_the_death_of_its_server() {
     server.until(&id, "completed").await;
     let ran = follower.join().unwrap().ends_with(0);
     assert!(ran.stdout.contains("every tenant is on the release"), "{}", ran.stdout);
+}
+
+/// What a command says, as far as it says the same each time.
+fn words(ran: &Ran) -> (Option<i32>, Value) {
+    let said = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| Value::String(ran.stdout.clone()));
+    (ran.code, said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_through_a_server_is_what_is_said_on_the_log() {
+    // Somebody who is to be told of everything, and never listens.
+    let nobody = Fake::new(|_, _| Answer::Status(410)).await;
+    let house = House::of(3, "");
+    let text = std::fs::read_to_string(house.project.at("windlass.toml")).unwrap();
+    let notify = format!("[[serve.notify]]\nurl = \"{}\"\nsecret = \"${{env:NOTIFY_SECRET}}\"\n", nobody.url);
+    house.project.write("windlass.toml", &format!("{text}{notify}"));
+    let server = house.serve_with(&[("NOTIFY_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]);
+    let (place, run) = runner(&server);
+    run(&place, "deploy --revision v1").ends_with(0);
+    run(&place, "deploy --revision bad").ends_with(3);
+    // It is given up for good: from then on the same is said of it each time.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while !run(&place, "status").ends_with(0).stdout.contains("it was given up") {
+        assert!(std::time::Instant::now() < deadline, "{}", server.said());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for command in ["status", "status --all", "status --tenants", "status latest", "pause", "resume", "unwind", "retry"]
+    {
+        for json in ["", "--json "] {
+            let command = format!("{json}{command}");
+            let (there, here) = (run(&place, &command), house.project.windlass(&command));
+            assert_eq!(words(&there), words(&here), "{command}\n{}\n{}", there.stderr, here.stderr);
+        }
+    }
+    for json in ["", "--json "] {
+        let there = run(&place, &format!("{json}deploy --revision v1"));
+        let here = house.project.windlass(&format!("{json}deploy"));
+        assert_eq!(words(&there), words(&here));
+    }
+    // One that does not end, as somebody else writes to a tenant.
+    let mut held = house.project.sqlite("tenants/t0001.db").await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut held).await.unwrap();
+    let (_, taken) = server.deliver("d", "v2").await;
+    server.until(taken["id"].as_str().unwrap(), "under_way").await;
+    let paused = run(&place, "pause --reason lunch").ends_with(0).stdout;
+    assert!(paused.contains("paused") && paused.contains("next: windlass resume"), "{paused}");
+    let again = run(&place, "pause --reason lunch").ends_with(0).stdout;
+    assert!(again.starts_with("it was paused already"), "{again}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut held).await.unwrap();
+    run(&place, "resume").ends_with(0);
 }
