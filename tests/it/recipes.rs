@@ -114,6 +114,21 @@ for script in found: subprocess.run(["bash", "-n"], input=script.encode(), check
     }
 }
 
+#[test]
+fn a_deploy_whose_log_goes_with_the_runner_says_so() {
+    let machine = Machine::new();
+    let project = &machine.0;
+    std::os::unix::fs::symlink(project.at("db/migrations"), project.at("home/current")).unwrap();
+    let deploy = |variable: &str| {
+        let mut command = project.command();
+        Ran::of(command.args(["--config", "home/windlass.toml", "deploy"]).env(variable, "true").output().unwrap())
+    };
+    let ran = deploy("NO_CI").ends_with(0);
+    assert!(!ran.stdout.contains("warning: the log"), "{ran:?}");
+    let ran = deploy("CI");
+    assert!(ran.code == Some(0) && ran.stdout.contains("lies on the disk of a CI runner"), "{ran:?}");
+}
+
 /// The machine that stays, and a checkout; `ssh` runs its command right here, in the shell that the machine would have.
 struct Machine(Project);
 

@@ -117,3 +117,28 @@ async fn whoever_follows_from_a_place_that_is_none_is_told_so() {
     let (rest, over) = connection(&server, id, places.last().copied(), u64::MAX).await.unwrap();
     assert!(over && rest.is_empty());
 }
+
+#[tokio::test]
+async fn whoever_follows_goes_on_at_the_next_server_where_the_last_one_died() {
+    let house = House::of(3, "");
+    let server = house.serve();
+    // As long as somebody else writes to a tenant, the deploy does not end.
+    let mut held = house.project.sqlite("tenants/t0001.db").await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut held).await.unwrap();
+    let (_, taken) = server.deliver("d", "v1").await;
+    let id = taken["id"].as_str().unwrap();
+    server.until(id, "under_way").await;
+    let (mut seen, over) = connection(&server, id, None, 5).await.unwrap();
+    assert!(!over && seen.len() >= 5);
+    let address = server.url.trim_start_matches("http://").to_owned();
+    server.kill();
+    sqlx::raw_sql("ROLLBACK").execute(&mut held).await.unwrap();
+    let server = house.serve_at(&address);
+    let (rest, over) = connection(&server, id, seen.last().copied(), u64::MAX).await.unwrap();
+    assert!(over);
+    seen.extend(rest);
+    let (_, page) = server.get(&format!("/v1/deploys/{id}/events?limit=1000")).await;
+    let all: Vec<u64> =
+        page["items"].as_array().unwrap().iter().map(|event| event["position"].as_u64().unwrap()).collect();
+    assert_eq!(seen, all);
+}
