@@ -365,6 +365,10 @@ impl Driver {
         if retry != Retry::No {
             counter!(measure::RETRIES, "kind" => step.uses.clone(), "half" => half.as_str()).increment(1);
         }
+        // By its code: what the tenant said can hold what lies in its tables, and is kept where that may be read.
+        let (deploy, tenant, code) = (self.stream.deploy, &self.tenant.id, failure.code);
+        let again = retry != Retry::No;
+        tracing::info!(%deploy, %tenant, step = %step.id, half = half.as_str(), %code, again, "a step failed");
         let failure = exhausted(failure, attempt, retry);
         let step = step.id.clone();
         self.record(match half {

@@ -1,11 +1,13 @@
 //! What can be measured, and what is written down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use windlass::base::measure::METRICS;
+use windlass::saga::summary::TenantStatus;
 
-use super::fake::Fake;
+use super::fake::{Answer, Fake};
 use super::house::{House, Server};
 
 /// An exposition as it is read: the kind of each family, and the value of each series by its text.
@@ -61,14 +63,22 @@ fn is(exposition: &Exposition, name: &str, labels: &[(&str, &str)], value: f64) 
     assert!((sum - value).abs() < 0.001, "{name} {labels:?} is {sum}, not {value}: {:#?}", exposition.series);
 }
 
-#[tokio::test]
-async fn after_a_deploy_and_an_unwind_the_numbers_are_right() {
+/// A house of three tenants that tells `chat` what happens.
+fn telling(chat: &Fake) -> House {
     let house = House::of(3, "");
-    let chat = Fake::kind().await;
     let file = house.project.at("windlass.toml");
     let notify = format!("[[serve.notify]]\nurl = \"{}\"\nsecret = \"${{env:NOTIFY_SECRET}}\"\n", chat.url);
     std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &notify).unwrap();
-    let server = house.serve_with(&[("NOTIFY_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]);
+    house
+}
+
+const SIGNING: (&str, &str) = ("NOTIFY_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+
+#[tokio::test]
+async fn after_a_deploy_and_an_unwind_the_numbers_are_right() {
+    let chat = Fake::kind().await;
+    let house = telling(&chat);
+    let server = house.serve_with(&[SIGNING]);
     for (delivery, revision, standing) in [("a", "v1", "completed"), ("b", "bad", "unwound")] {
         let (_, taken) = server.deliver(delivery, revision).await;
         server.until(taken["id"].as_str().unwrap(), standing).await;
@@ -112,6 +122,58 @@ async fn after_a_deploy_and_an_unwind_the_numbers_are_right() {
         missing.iter().all(|name| ["windlass_step_retries_total", "windlass_undos_total"].contains(name)),
         "{missing:?}"
     );
+}
+
+#[tokio::test]
+async fn while_a_tenant_is_held_the_numbers_and_the_record_say_what_waits_and_what_fails() {
+    let chat = Fake::new(|_, _| Answer::Status(503)).await;
+    let house = telling(&chat);
+    let server = house.serve_with(&[SIGNING, ("WINDLASS_LOG_FORMAT", "json")]);
+    // As long as somebody else writes to it, what is to be done there fails and is tried again.
+    let mut held = house.project.sqlite("tenants/t0001.db").await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut held).await.unwrap();
+    let (_, first) = server.deliver("a", "v1").await;
+    let first = first["id"].as_str().unwrap();
+    server.until(first, "under_way").await;
+    let (status, second) = server.deliver("b", "v2").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{second}");
+    let census = async || server.get(&format!("/v1/deploys/{first}")).await.1["account"]["census"].clone();
+    let begun = Instant::now();
+    let (found, census) = loop {
+        let before = census().await;
+        let found = metrics(&server).await;
+        let after = census().await;
+        let tried = found.sum("windlass_step_retries_total", &[("half", "act")]);
+        let failed = found.sum("windlass_reports_sent_total", &[("target", "notify"), ("result", "failed")]);
+        // What changed while it was looked at cannot be compared.
+        if before == after && tried >= 1.0 && failed >= 1.0 {
+            break (found, before);
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "never: {:#?}\n{}", found.series, server.said());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let mut tenants = 0;
+    for status in TenantStatus::ALL {
+        let count = u32::try_from(census[status.as_str()].as_u64().unwrap_or(0)).unwrap();
+        is(&found, "windlass_tenants", &[("fleet", "shop"), ("status", status.as_str())], f64::from(count));
+        tenants += count;
+    }
+    assert_eq!(tenants, 3, "{census}");
+    assert!(census["running"].as_u64() >= Some(1), "the one that is held: {census}");
+    is(&found, "windlass_requests_queued", &[("fleet", "shop")], 1.0);
+    is(&found, "windlass_reports_sent_total", &[("result", "told")], 0.0);
+    assert!(found.sum("windlass_reports", &[("state", "failing")]) >= 1.0, "{:#?}", found.series);
+    let said = server.said();
+    let mut lines = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let line = lines.find(|line| line["tenant"] == "t0001").unwrap_or_else(|| panic!("nothing about it: {said}"));
+    assert_eq!((&line["deploy"], &line["again"]), (&first.into(), &true.into()), "{line}");
+    assert!(line["step"].is_string() && line["code"].is_string(), "{line}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut held).await.unwrap();
+    server.until(first, "completed").await;
+    server.until(second["id"].as_str().unwrap(), "completed").await;
+    let found = metrics(&server).await;
+    is(&found, "windlass_tenants", &[("fleet", "shop")], 0.0);
+    is(&found, "windlass_requests_queued", &[("fleet", "shop")], 0.0);
 }
 
 #[test]
@@ -172,7 +234,7 @@ async fn the_record_of_accesses_is_json_with_the_route_and_the_name_and_nothing_
         if deploy["standing"] == "completed" {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     server.signal("TERM");
     let said = loop {
@@ -180,7 +242,7 @@ async fn the_record_of_accesses_is_json_with_the_route_and_the_name_and_nothing_
         if said.contains("is let go of") && said.contains("told to end") {
             break said;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     let lines: Vec<serde_json::Value> =
         said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();

@@ -18,5 +18,6 @@ mod push;
 mod remote;
 mod reports;
 mod schemathesis;
+mod senders;
 mod show;
 mod tokens;

@@ -5,7 +5,7 @@ mod bad;
 
 mod good;
 mod properties;
-mod prove;
+pub mod prove;
 mod reports;
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use windlass::serve::webhook::{Delivery, Order, Received, Rejected, decide, rece
 use prove::NOW;
 
 /// A documented payload.
-fn payload(name: &str) -> Vec<u8> {
+pub fn payload(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhooks").join(format!("{name}.json"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

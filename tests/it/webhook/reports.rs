@@ -44,6 +44,7 @@ fn github_is_told_the_status_of_the_commit_where_there_is_no_deployment() {
         ("push", "github_push_tag", "{ref|after:refs/tags/}"),
         ("workflow_run", "github_workflow_run", "{workflow_run.head_sha}"),
         ("release", "github_release", COMMIT),
+        ("repository_dispatch", "github_repository_dispatch", "{client_payload.revision}"),
     ] {
         let to = report(Sender::Github, event, file, revision);
         let (path, body) = told(&to, ReportState::Success);
@@ -62,6 +63,7 @@ fn gitlab_is_told_the_status_of_the_commit() {
         ("Deployment Hook", "gitlab_deployment", "{short_sha}"),
         ("Tag Push Hook", "gitlab_tag_push", "{ref|after:refs/tags/}"),
         ("Pipeline Hook", "gitlab_pipeline", "{object_attributes.ref}"),
+        ("Release Hook", "gitlab_release", "{tag}"),
     ] {
         let to = report(Sender::Gitlab, event, file, revision);
         let (path, body) = told(&to, ReportState::InProgress);
@@ -177,6 +179,32 @@ fn a_field_that_would_lead_elsewhere_is_not_reported_upon_and_that_is_said() {
     let other = String::from_utf8(payload("gitlab_deployment")).unwrap().replace("\"6dcb09b5\"", "\"aaaaaaaa\"");
     let order = ordered(&gitlab, &Sent::new(Sender::Gitlab, "Deployment Hook", other));
     assert_eq!(order.report, None, "the commit at the end of the URL is another one");
+}
+
+#[test]
+fn what_names_no_commit_is_taken_and_not_reported_upon() {
+    for (sender, event, file, revision, said) in [
+        (
+            Sender::Github,
+            "repository_dispatch",
+            "github_repository_dispatch",
+            "{branch}",
+            "neither the revision nor the payload is a whole commit id",
+        ),
+        (
+            Sender::Azure,
+            "ms.vss-release.deployment-completed-event",
+            "azure_deployment_completed",
+            "{resource.environment.release.name}",
+            "the payload has no id at resource.repository.id",
+        ),
+    ] {
+        let rule = format!("event = \"{event}\"\nrevision = \"{revision}\"");
+        let order = ordered(&reporting(sender, &rule), &Sent::new(sender, event, payload(file)));
+        assert_eq!(order.report, None, "{file}");
+        let reason = order.unreported.unwrap();
+        assert!(reason.contains(said), "{file}: {reason}");
+    }
 }
 
 #[test]
