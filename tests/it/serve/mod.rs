@@ -19,4 +19,5 @@ mod remote;
 mod reports;
 mod schemathesis;
 mod show;
+mod steer;
 mod tokens;
