@@ -55,8 +55,8 @@ async fn die_at(deaths: &[(&str, u32)], (revision, standing, last): (&str, &str,
     let deploy = server.until(&id, standing).await;
     let census = if standing == "completed" { json!({ "completed": 3 }) } else { deploy["account"]["census"].clone() };
     assert_eq!(deploy["account"]["census"], census, "{deaths:?}");
-    let (_, list) = server.get("/v1/deploys").await;
-    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{deaths:?}: {list:#}");
+    let (_, all) = server.get("/v1/deploys").await;
+    assert_eq!(all["items"].as_array().unwrap().len(), 1, "{deaths:?}: {all:#}");
     let heard = fake.until(|heard| heard.last().is_some_and(|of| of.body["state"] == last)).await;
     assert_eq!(told(&heard, last), 1, "{deaths:?}");
     drop(server);
