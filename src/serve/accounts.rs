@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 use crate::audit::{Account, account};
 use crate::base::{DeployId, Seq};
 use crate::log::{Log, LogError};
+use crate::saga::summary::stands_still;
 
 /// Deploys whose accounts are kept. The rest are made anew each time.
 const KEPT_MAX: usize = 64;
 
 /// How old an account may be, as long as nothing has happened in the deploy's own stream: a pause, a turn and the end are seen at once.
+/// One that says that a human is waited for is never older than the deploy: whoever has settled what was stuck, and looks, is not to be told
+/// that nothing moves. Nothing happens in such a deploy, so it is not made anew more often for that.
 const FRESH: Duration = Duration::from_millis(200);
 
 struct Kept {
@@ -56,7 +59,9 @@ impl Accounts {
     fn kept(&self, deploy: DeployId, seq: Seq, end: u64) -> Option<Arc<Account>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = all.get(&deploy)?;
-        let good = kept.end == end || (kept.seq == seq && kept.made.elapsed() < FRESH);
+        let Account { census, direction, .. } = &*kept.account;
+        let still = stands_still(census.keys().copied(), *direction);
+        let good = kept.end == end || (kept.seq == seq && !still && kept.made.elapsed() < FRESH);
         good.then(|| Arc::clone(&kept.account))
     }
 }

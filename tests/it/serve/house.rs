@@ -120,7 +120,8 @@ impl House {
     }
 }
 
-const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, number TEXT);\n";
+/// The first migration of every release here.
+pub const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, number TEXT);\n";
 
 /// A server that runs. Killed with this value.
 pub struct Server {
@@ -191,6 +192,21 @@ impl Server {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success(), "no signal {name}");
+    }
+
+    /// Waits until it takes no more connections: it knows that it is to end.
+    pub async fn until_closed(&self) {
+        let address = self.url.split_once("//").map(|(_, address)| address).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            assert!(Instant::now() < deadline, "it still listens: {}", self.said());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Whether its process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its own end.

@@ -20,4 +20,5 @@ mod reports;
 mod schemathesis;
 mod senders;
 mod show;
+mod steer;
 mod tokens;

@@ -18,14 +18,14 @@ use crate::log::bench;
 const HTML: &str = "text/html,application/xhtml+xml";
 
 /// Somebody at a browser, which follows nothing by itself.
-struct Visitor<'s> {
+pub(super) struct Visitor<'s> {
     server: &'s Server,
     http: Client,
     cookie: Option<String>,
 }
 
 impl<'s> Visitor<'s> {
-    fn of(server: &'s Server) -> Self {
+    pub(super) fn of(server: &'s Server) -> Self {
         Self { server, http: Client::builder().redirect(Policy::none()).build().unwrap(), cookie: None }
     }
 
@@ -57,7 +57,7 @@ impl<'s> Visitor<'s> {
         answer.text().await.unwrap()
     }
 
-    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub(super) async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         self.form(path, fields).send().await.unwrap()
     }
 
@@ -71,7 +71,7 @@ impl<'s> Visitor<'s> {
     }
 
     /// What the forms on the pages of this visitor carry.
-    async fn csrf(&self, path: &str) -> String {
+    pub(super) async fn csrf(&self, path: &str) -> String {
         let page = self.page(path).await;
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("no form: {page}"));
         rest.split('"').next().unwrap().to_owned()
@@ -82,7 +82,7 @@ fn set_cookie(answer: &Response) -> String {
     answer.headers()[SET_COOKIE].to_str().unwrap().to_owned()
 }
 
-fn location(answer: &Response) -> &str {
+pub(super) fn location(answer: &Response) -> &str {
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     answer.headers()[LOCATION].to_str().unwrap()
 }
