@@ -101,7 +101,13 @@ impl Follower {
 
     /// Passes over what has happened so far, but for what the deploy is: for a deploy that is taken up again.
     pub(super) async fn catch_up(&mut self) {
-        let Some(end) = self.watched.end().await else { return };
+        if let Some(end) = self.watched.end().await {
+            self.catch_up_to(end).await;
+        }
+    }
+
+    /// The same, up to a place in the log.
+    pub(super) async fn catch_up_to(&mut self, end: u64) {
         let Some(first) = self.watched.tail(0, 1).await else { return };
         self.after = end;
         if let Some(Line { event: Event::Deploy(created), .. }) = first.first()

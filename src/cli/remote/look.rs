@@ -72,8 +72,13 @@ impl Watched for AtServer {
 pub(super) enum Tells {
     /// Everything.
     All,
-    /// What happens from now on.
-    New,
+    /// What comes after this place in the log.
+    After(u64),
+}
+
+/// Where a deploy's log ends now; its beginning where that cannot be read.
+pub(super) async fn end(remote: &Arc<Remote>, deploy: DeployId) -> u64 {
+    AtServer { remote: Arc::clone(remote), deploy }.end().await.unwrap_or(0)
 }
 
 /// Follows a deploy to its end, or to where a human must decide.
@@ -84,8 +89,8 @@ pub(super) async fn follow(remote: &Arc<Remote>, id: DeployId, tells: Tells) -> 
     };
     let watched = AtServer { remote: Arc::clone(remote), deploy: begun };
     let mut follower = Follower::of(Box::new(watched), begun, remote.output);
-    if tells == Tells::New {
-        follower.catch_up().await;
+    if let Tells::After(place) = tells {
+        follower.catch_up_to(place).await;
     }
     let mut failed = 0;
     let (account, exit) = loop {

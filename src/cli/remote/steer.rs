@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Remote;
-use super::look::{Tells, follow};
+use super::look::{Tells, end, follow};
 use crate::base::DeployId;
 use crate::cli::deploy::nothing_to_resume;
 use crate::cli::operate::{PAUSED_ALREADY, ResolveArgs, What};
@@ -23,14 +23,23 @@ struct Said {
     busy: Vec<String>,
 }
 
-async fn say(remote: &Remote, named: Option<&str>, what: &str, body: &Value) -> Result<(DeployId, Said), Failure> {
+/// A deploy to which something was said.
+struct Told {
+    id: DeployId,
+    said: Said,
+    /// Where its log ended before: what is heard of it from there on may come of what was said.
+    before: u64,
+}
+
+async fn say(remote: &Arc<Remote>, named: Option<&str>, what: &str, body: &Value) -> Result<Told, Failure> {
     let id = remote.which(named).await?;
+    let before = end(remote, id).await;
     let said = remote.post(&format!("/v1/deploys/{id}/{what}"), body).await?;
-    Ok((id, said))
+    Ok(Told { id, said, before })
 }
 
 pub(super) async fn pause(remote: &Arc<Remote>, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
-    let (id, said) = say(remote, named, "pause", &json!({ "reason": reason })).await?;
+    let Told { id, said, .. } = say(remote, named, "pause", &json!({ "reason": reason })).await?;
     if !said.changed {
         remote.output.line(PAUSED_ALREADY);
     }
@@ -51,14 +60,14 @@ pub(super) async fn resume(remote: &Arc<Remote>, named: Option<&str>) -> Result<
             return Ok(nothing_to_resume(remote.output, outcome, &account));
         }
     }
-    let (id, _) = say(remote, named, "resume", &json!({})).await?;
-    follow(remote, id, Tells::New).await
+    let Told { id, before, .. } = say(remote, named, "resume", &json!({})).await?;
+    follow(remote, id, Tells::After(before)).await
 }
 
 pub(super) async fn unwind(remote: &Arc<Remote>, named: Option<&str>, reason: &str) -> Result<Exit, Failure> {
-    let (id, _) = say(remote, named, "unwind", &json!({ "reason": reason })).await?;
+    let Told { id, before, .. } = say(remote, named, "unwind", &json!({ "reason": reason })).await?;
     // To have been unwound is what was asked for.
-    follow(remote, id, Tells::New).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
+    follow(remote, id, Tells::After(before)).await.map(|exit| if exit == Exit::Unwound { Exit::Done } else { exit })
 }
 
 pub(super) async fn retry(
@@ -71,10 +80,10 @@ pub(super) async fn retry(
     if let Some(tenant) = tenant {
         body["tenant"] = Value::String(tenant);
     }
-    let (id, said) = say(remote, named, "retry", &body).await?;
+    let Told { id, said, before } = say(remote, named, "retry", &body).await?;
     remote.output.line(format!("to be tried again: {}", said.tenants.join(", ")));
     tell_busy(remote, &said);
-    follow(remote, id, Tells::New).await
+    follow(remote, id, Tells::After(before)).await
 }
 
 pub(super) async fn resolve(remote: &Arc<Remote>, args: &ResolveArgs) -> Result<Exit, Failure> {
@@ -86,9 +95,9 @@ pub(super) async fn resolve(remote: &Arc<Remote>, args: &ResolveArgs) -> Result<
     if let Some(tenant) = &args.tenant {
         body["tenant"] = Value::String(tenant.clone());
     }
-    let (id, said) = say(remote, args.deploy.as_deref(), "resolve", &body).await?;
+    let Told { id, said, before } = say(remote, args.deploy.as_deref(), "resolve", &body).await?;
     tell_busy(remote, &said);
-    follow(remote, id, Tells::New).await
+    follow(remote, id, Tells::After(before)).await
 }
 
 fn tell_busy(remote: &Remote, said: &Said) {
