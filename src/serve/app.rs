@@ -51,6 +51,14 @@ struct Away {
     last: Instant,
 }
 
+impl Away {
+    /// After one more try in vain.
+    fn after(before: Option<Self>, tried_at: Instant, now: Instant) -> Self {
+        let is_fresh = |of: &Self| now.saturating_duration_since(of.last) < SOURCE_PATIENCE;
+        Self { since: before.filter(is_fresh).map_or(tried_at, |of| of.since), last: now }
+    }
+}
+
 impl Fleet {
     /// A fleet of which nothing is known to be wrong.
     #[must_use]
@@ -75,9 +83,10 @@ impl Fleet {
     /// request. What was not tried for as long as it is waited for begins anew.
     pub(super) fn is_away(&self, tried_at: Instant) -> Duration {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = away.filter(|away| away.last.elapsed() < SOURCE_PATIENCE).map_or(tried_at, |away| away.since);
-        *away = Some(Away { since, last: Instant::now() });
-        since.elapsed()
+        let now = Instant::now();
+        let still = Away::after(*away, tried_at, now);
+        *away = Some(still);
+        now.saturating_duration_since(still.since)
     }
 
     /// Takes down that the repository was reached.
@@ -148,5 +157,26 @@ impl App {
     #[must_use]
     pub fn url(&self) -> String {
         self.settings.public_url(self.bound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_away_since_the_first_try_in_vain_whoever_tries_and_anew_when_nobody_has_for_long() {
+        let start = Instant::now();
+        let at = |minutes| start + Duration::from_mins(minutes);
+        let first = Away::after(None, at(0), at(1));
+        assert_eq!(first.since, at(0), "a try that takes its time counts from its beginning");
+        let mut away = first;
+        for minute in 2..11 {
+            away = Away::after(Some(away), at(minute), at(minute));
+            assert_eq!(away.since, at(0));
+        }
+        // The next request finds the time over; one that comes much later has as much as the first had.
+        assert!(at(11) - Away::after(Some(away), at(11), at(11)).since >= SOURCE_PATIENCE);
+        assert_eq!(Away::after(Some(away), at(25), at(25)).since, at(25));
     }
 }
